@@ -1,0 +1,327 @@
+"""Sealed manifest: what an image holds and serves, under one signature. builders write it, serving refuses what it does not know.
+
+It holds no times, no proofs and no approval dates, so that the same inputs give the same bytes.
+"""
+
+import base64
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from . import artifacts, canonical, dsse, keys, lock
+from .artifacts import File
+from .lock import Target
+from .shapes import Node, ShapeError
+from .signature import Signature
+
+SCHEMA = "countersign.manifest/1"
+PAYLOAD_TYPE = "application/vnd.countersign.manifest+json"
+HOST_BASE = "host"  # the base of an archive that runs on the host's interpreter, without an image below it
+FORMATS = ("joblib", "pickle")
+
+NAME = r"[a-z0-9][a-z0-9-]{0,62}"
+_LINE = rf"{NAME}/{NAME}"
+
+
+class ManifestError(ShapeError):
+    """The manifest is not of this version of the format; ``path`` names the place, as in `models[0].format`."""
+
+
+class BadSeal(ValueError):
+    """The sealed manifest is not signed, was changed, or was signed by another key than the one expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """The layer of serving's own wheels. ``path`` is relative to the root of the image; ``diff_id`` is the layer's digest."""
+
+    lock: str
+    path: str
+    diff_id: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"lock": self.lock, "path": self.path, "diff_id": self.diff_id}
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """Our own code in the image. The files' paths are relative to ``path``."""
+
+    path: str
+    files: tuple[File, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"path": self.path, "files": [file.to_dict() for file in self.files]}
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The layer of one model lock's wheels. ``id``: the first 12 hex digits of the lock's digest."""
+
+    id: str
+    lock: str
+    path: str
+    diff_id: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"id": self.id, "lock": self.lock, "path": self.path, "diff_id": self.diff_id}
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One approved model version. ``artifact`` and the files' paths are relative to ``path``."""
+
+    ref: str
+    model: str
+    number: int
+    release_digest: str
+    environment: str
+    path: str
+    format: str
+    artifact: str
+    files: tuple[File, ...]
+    signature: Signature
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "ref": self.ref,
+            "model": self.model,
+            "number": self.number,
+            "release_digest": self.release_digest,
+            "environment": self.environment,
+            "path": self.path,
+            "format": self.format,
+            "artifact": self.artifact,
+            "files": [file.to_dict() for file in self.files],
+            "signature": self.signature.to_dict(),
+            "compiled": None,  # this version of the format knows no compiled form
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A version on a route. ``weight`` is a share of 100; ``bounds`` are the weights that the approval allows."""
+
+    ref: str
+    weight: int
+    bounds: tuple[int, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"ref": self.ref, "weight": self.weight, "bounds": list(self.bounds)}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A public name and the versions that answer for it, in the order that sticky routing counts them."""
+
+    name: str
+    members: tuple[Member, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"name": self.name, "members": [member.to_dict() for member in self.members]}
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What one image holds. ``base`` is the base image's digest, or `host`."""
+
+    bundle: str
+    target: Target
+    base: str
+    runtime: Runtime
+    app: App
+    environments: tuple[Environment, ...]
+    models: tuple[Model, ...]
+    routes: tuple[Route, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "bundle": self.bundle,
+            "target": self.target.to_dict(),
+            "base": self.base,
+            "runtime": self.runtime.to_dict(),
+            "app": self.app.to_dict(),
+            "environments": [environment.to_dict() for environment in self.environments],
+            "models": [model.to_dict() for model in self.models],
+            "routes": [route.to_dict() for route in self.routes],
+        }
+
+    @classmethod
+    def from_dict(cls, value: Any) -> "Manifest":
+        """Read a manifest strictly, its references between parts included.
+
+        :raises ManifestError: unknown or missing key, other version, or a reference to nothing; names the place.
+        """
+        try:
+            return _manifest(Node(value))
+        except ShapeError as error:
+            raise ManifestError(error.path, error.problem) from None
+
+
+def seal(manifest: Manifest, signer: keys.Signer) -> bytes:
+    """The manifest under a DSSE envelope, as the canonical JSON bytes that go into the image.
+
+    The signature entry also carries the public key (`publicKey`, base64 of its DER), so that a stranger who knows only a
+    fingerprint can check it.
+
+    :raises ManifestError: ``manifest`` would not be readable again.
+    """
+    Manifest.from_dict(manifest.to_dict())
+    envelope = dsse.sign(PAYLOAD_TYPE, canonical.dumps(manifest.to_dict()), signer)
+    public = keys.public_der(keys.load_public(signer.public_pem))
+    envelope["signatures"][0]["publicKey"] = base64.b64encode(public).decode()
+    return canonical.dumps(envelope)
+
+
+def open_sealed(data: bytes, fingerprint: str | None) -> tuple[Manifest, str]:
+    """Check the seal, then read the manifest.
+
+    :param fingerprint: of the key that must have signed. None checks only that nothing changed since *some* key signed:
+        the caller then says `origin not checked`.
+    :returns: the manifest and the fingerprint of the key that signed it.
+    :raises BadSeal: not an envelope, changed, or signed by another key.
+    :raises ManifestError: the seal holds, and the manifest is not of this version of the format.
+    """
+    try:
+        envelope = canonical.loads(data)
+        public = _signing_key(envelope)
+        found = keys.fingerprint(public)
+        if fingerprint is not None and found != fingerprint:
+            raise BadSeal(f"signed by {found}, expected {fingerprint}: wrong image, or the setting names another key")
+        payload = dsse.verify(envelope, [public], payload_type=PAYLOAD_TYPE)
+        value = canonical.loads(payload)
+    except (canonical.CanonicalError, ShapeError, keys.KeyFileError, dsse.BadSignature) as error:
+        raise BadSeal(f"the sealed manifest cannot be trusted: {error}") from None
+    return Manifest.from_dict(value), found
+
+
+def _signing_key(envelope: Any) -> Ed25519PublicKey:
+    entry = Node(envelope).members(("signatures",))["signatures"].items(least=1, most=1)[0]
+    return keys.load_public_der(entry.members(("publicKey",))["publicKey"].base64())
+
+
+def _manifest(node: Node) -> Manifest:
+    node.schema(SCHEMA)
+    parts = ("schema", "bundle", "target", "base", "runtime", "app", "environments", "models", "routes")
+    fields = node.fields(parts)
+    if fields["base"].value != HOST_BASE:
+        fields["base"].digest()
+    manifest = Manifest(
+        bundle=fields["bundle"].text(_LINE, "team/name"),
+        target=Target.from_dict(fields["target"].value, "target"),
+        base=fields["base"].value,
+        runtime=_runtime(fields["runtime"]),
+        app=_app(fields["app"]),
+        environments=tuple(_environment(item) for item in fields["environments"].items(least=1)),
+        models=tuple(_model(item) for item in fields["models"].items(least=1)),
+        routes=tuple(_route(item) for item in fields["routes"].items(least=1)),
+    )
+    _check_references(manifest, fields)
+    return manifest
+
+
+def _check_references(manifest: Manifest, fields: dict[str, Node]) -> None:
+    environments = {environment.id for environment in manifest.environments}
+    refs = {model.ref for model in manifest.models}
+    for what, names in (
+        ("environments", [environment.id for environment in manifest.environments]),
+        ("models", [model.ref for model in manifest.models]),
+        ("routes", [route.name for route in manifest.routes]),
+    ):
+        _once(names, fields[what])
+    for model, node in zip(manifest.models, fields["models"].items(), strict=True):
+        if model.environment not in environments:
+            raise ShapeError(f"{node.path}.environment", f"no environment {model.environment!r} in this manifest")
+    for route, node in zip(manifest.routes, fields["routes"].items(), strict=True):
+        for position, member in enumerate(route.members):
+            if member.ref not in refs:
+                raise ShapeError(f"{node.path}.members[{position}].ref", f"no model {member.ref!r} in this manifest")
+    paths = [manifest.runtime.path, manifest.app.path]
+    paths += [environment.path for environment in manifest.environments]
+    paths += [model.path for model in manifest.models]
+    try:
+        artifacts.check_distinct(paths)
+    except artifacts.BadPath as error:
+        raise ShapeError("", f"two parts share a folder: {error}") from None
+
+
+def _runtime(node: Node) -> Runtime:
+    fields = node.fields(("lock", "path", "diff_id"))
+    return Runtime(fields["lock"].digest(), _path(fields["path"]), fields["diff_id"].digest())
+
+
+def _app(node: Node) -> App:
+    fields = node.fields(("path", "files"))
+    return App(_path(fields["path"]), _files(fields["files"]))
+
+
+def _environment(node: Node) -> Environment:
+    fields = node.fields(("id", "lock", "path", "diff_id"))
+    digest = fields["lock"].digest()
+    expected = lock.environment_id(digest)
+    if fields["id"].value != expected:
+        raise fields["id"].expected(f"{expected}, the first 12 hex digits of its lock")
+    return Environment(expected, digest, _path(fields["path"]), fields["diff_id"].digest())
+
+
+def _model(node: Node) -> Model:
+    required = ("ref", "model", "number", "release_digest", "environment", "path", "format", "artifact", "files")
+    fields = node.fields((*required, "signature", "compiled"))
+    if fields["compiled"].value is not None:
+        raise fields["compiled"].expected("null: this version of the format knows no compiled form")
+    model = Model(
+        ref=fields["ref"].text(),
+        model=fields["model"].text(_LINE, "team/name"),
+        number=fields["number"].integer(least=1),
+        release_digest=fields["release_digest"].digest(),
+        environment=fields["environment"].text(),
+        path=_path(fields["path"]),
+        format=fields["format"].one_of(FORMATS),
+        artifact=fields["artifact"].text(),
+        files=_files(fields["files"]),
+        signature=Signature.from_dict(fields["signature"].value, fields["signature"].path),
+    )
+    if model.ref != f"{model.model}:{model.number}":
+        raise fields["ref"].expected(f"{model.model}:{model.number}, its model and number")
+    for needed in (model.artifact, "allow.json", "signature.json"):
+        if needed not in {file.path for file in model.files}:
+            raise fields["files"].fail(f"{needed!r} is not among the files")
+    return model
+
+
+def _route(node: Node) -> Route:
+    fields = node.fields(("name", "members"))
+    members = tuple(_member(item) for item in fields["members"].items(least=1))
+    _once([member.ref for member in members], fields["members"])
+    if sum(member.weight for member in members) == 0:
+        raise fields["members"].fail("every weight is 0, so no version would answer: give one a weight")
+    return Route(fields["name"].text(NAME, "a route name: a-z, 0-9 and -, at most 63"), members)
+
+
+def _member(node: Node) -> Member:
+    fields = node.fields(("ref", "weight", "bounds"))
+    low, high = (bound.integer(most=100) for bound in fields["bounds"].items(least=2, most=2))
+    weight = fields["weight"].integer(most=100)
+    if not low <= weight <= high:
+        raise fields["weight"].expected(f"a weight within its bounds, {low} to {high}")
+    return Member(fields["ref"].text(), weight, (low, high))
+
+
+def _files(node: Node) -> tuple[File, ...]:
+    files = tuple(File.from_dict(item.value, item.path) for item in node.items(least=1))
+    return artifacts.in_order(files, node)
+
+
+def _path(node: Node) -> str:
+    try:
+        return artifacts.check_path(node.text())
+    except artifacts.BadPath as error:
+        raise node.fail(str(error)) from None
+
+
+def _once(names: list[str], node: Node) -> None:
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise node.fail(f"{min(twice)!r} appears twice")

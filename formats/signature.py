@@ -1,0 +1,148 @@
+"""Signature of a model: its input and output tensors. Nothing cryptographic.
+
+Layouts: `text` has the one input `text` (BYTES, [-1]); `matrix` the one input `input` (FP64, [-1, n]), for estimators fitted
+without feature names; `frame` has one input per column, in the order the estimator was trained with.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from . import canonical
+from .shapes import Node
+
+LAYOUTS = ("text", "matrix", "frame")
+OUTPUTS = ("predict", "predict_proba", "decision_function", "transform")
+# Datatypes of the Open Inference Protocol.
+DATATYPES = (
+    "BOOL",
+    "UINT8", "UINT16", "UINT32", "UINT64",
+    "INT8", "INT16", "INT32", "INT64",
+    "FP16", "FP32", "FP64",
+    "BYTES",
+)  # fmt: skip
+
+Label = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One input tensor; ``shape`` starts with the batch axis, -1. ``categories``: all values the column may take."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    nullable: bool = False
+    categories: tuple[Label, ...] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        value: dict[str, Any] = {
+            "name": self.name,
+            "datatype": self.datatype,
+            "shape": list(self.shape),
+            "nullable": self.nullable,
+        }
+        if self.categories is not None:
+            value["categories"] = list(self.categories)
+        return value
+
+    @classmethod
+    def from_dict(cls, value: Any, path: str = "") -> "Input":
+        """:raises ShapeError: naming the place below ``path``."""
+        fields = Node(value, path).fields(("name", "datatype", "shape", "nullable"), ("categories",))
+        return cls(
+            name=fields["name"].text(),
+            datatype=fields["datatype"].one_of(DATATYPES),
+            shape=_shape(fields["shape"]),
+            nullable=fields["nullable"].boolean(),
+            categories=_labels(fields["categories"]) if "categories" in fields else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One output tensor, named after the estimator's method. ``labels``: the classes, in the order of the last axis."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    labels: tuple[Label, ...] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        value: dict[str, Any] = {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
+        if self.labels is not None:
+            value["labels"] = list(self.labels)
+        return value
+
+    @classmethod
+    def from_dict(cls, value: Any, path: str = "") -> "Output":
+        """:raises ShapeError: naming the place below ``path``."""
+        fields = Node(value, path).fields(("name", "datatype", "shape"), ("labels",))
+        return cls(
+            name=fields["name"].one_of(OUTPUTS),
+            datatype=fields["datatype"].one_of(DATATYPES),
+            shape=_shape(fields["shape"]),
+            labels=_labels(fields["labels"]) if "labels" in fields else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a model takes and what it answers."""
+
+    layout: str
+    inputs: tuple[Input, ...]
+    outputs: tuple[Output, ...]
+
+    @property
+    def digest(self) -> str:
+        return canonical.digest(self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "layout": self.layout,
+            "inputs": [item.to_dict() for item in self.inputs],
+            "outputs": [item.to_dict() for item in self.outputs],
+        }
+
+    @classmethod
+    def from_dict(cls, value: Any, path: str = "") -> "Signature":
+        """:raises ShapeError: naming the place below ``path``."""
+        fields = Node(value, path).fields(("layout", "inputs", "outputs"))
+        signature = cls(
+            layout=fields["layout"].one_of(LAYOUTS),
+            inputs=tuple(Input.from_dict(item.value, item.path) for item in fields["inputs"].items(least=1)),
+            outputs=tuple(Output.from_dict(item.value, item.path) for item in fields["outputs"].items(least=1)),
+        )
+        _check_layout(signature, fields["inputs"])
+        _check_distinct([item.name for item in signature.inputs], fields["inputs"])
+        _check_distinct([item.name for item in signature.outputs], fields["outputs"])
+        return signature
+
+
+def _check_layout(signature: Signature, inputs: Node) -> None:
+    first = signature.inputs[0]
+    if signature.layout == "text":
+        if len(signature.inputs) != 1 or (first.name, first.datatype, first.shape) != ("text", "BYTES", (-1,)):
+            raise inputs.fail("layout text has exactly one input: text, BYTES, [-1]")
+    elif signature.layout == "matrix":
+        if len(signature.inputs) != 1 or (first.name, first.datatype, len(first.shape)) != ("input", "FP64", 2):
+            raise inputs.fail("layout matrix has exactly one input: input, FP64, [-1, n]")
+    elif any(item.shape != (-1,) for item in signature.inputs):
+        raise inputs.fail("layout frame has one input of shape [-1] per column")
+
+
+def _check_distinct(names: list[str], node: Node) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise node.fail(f"the name {name!r} appears twice")
+
+
+def _shape(node: Node) -> tuple[int, ...]:
+    axes = node.items(least=1, most=2)
+    if axes[0].value != -1 or isinstance(axes[0].value, bool):
+        raise axes[0].expected("-1, the batch axis")
+    return (-1, *(axis.integer(least=1) for axis in axes[1:]))
+
+
+def _labels(node: Node) -> tuple[Label, ...]:
+    return tuple(item.scalar() for item in node.items(least=1))

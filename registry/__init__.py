@@ -1,0 +1,1 @@
+"""The domain of Countersign: plain Python and SQLAlchemy; knows no Flask, no Docker, no request."""

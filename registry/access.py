@@ -1,0 +1,134 @@
+"""Who acts, and what they may do: roles and permissions as data, one ``require()``."""
+
+import enum
+from dataclasses import dataclass
+from uuid import UUID
+
+from registry.errors import InteractiveOnly, MissingRole, MissingScope, NotInTeam, SecondFactorRequired
+from registry.orm.account import Role
+
+
+class Permission(enum.StrEnum):
+    """Every act that somebody may be refused."""
+
+    READ = "read"
+    PUSH = "push"
+    SUBMIT = "submit"
+    COMMENT = "comment"
+    DECIDE = "decide"
+    STOP = "stop"
+    DECLARE_USE = "declare_use"
+    EDIT_BUNDLE = "edit_bundle"
+    BAKE = "bake"
+    READ_AUDIT = "read_audit"
+    OPERATE = "operate"
+    ADMINISTER = "administer"
+    MANAGE_TOKENS = "manage_tokens"
+
+
+ANYONE = frozenset(Role)
+ROLES: dict[Permission, frozenset[Role]] = {
+    Permission.READ: ANYONE,
+    Permission.PUSH: frozenset({Role.SCIENTIST}),
+    Permission.SUBMIT: frozenset({Role.SCIENTIST}),
+    Permission.COMMENT: frozenset({Role.SCIENTIST, Role.VALIDATOR, Role.COMPLIANCE}),
+    Permission.DECIDE: frozenset({Role.VALIDATOR, Role.COMPLIANCE}),
+    Permission.STOP: frozenset({Role.COMPLIANCE}),
+    Permission.DECLARE_USE: ANYONE,
+    Permission.EDIT_BUNDLE: frozenset({Role.SCIENTIST, Role.OPERATOR}),
+    Permission.BAKE: frozenset({Role.SCIENTIST, Role.OPERATOR}),
+    Permission.READ_AUDIT: frozenset({Role.AUDITOR, Role.COMPLIANCE, Role.ADMINISTRATOR}),
+    Permission.OPERATE: frozenset({Role.OPERATOR, Role.ADMINISTRATOR}),
+    Permission.ADMINISTER: frozenset({Role.ADMINISTRATOR}),
+    Permission.MANAGE_TOKENS: ANYONE,
+}
+
+TEAM_BOUND = frozenset(
+    {Permission.PUSH, Permission.SUBMIT, Permission.DECLARE_USE, Permission.EDIT_BUNDLE, Permission.BAKE}
+)
+"""Held for one's own teams only; an operator's reach over bundles is not bound to a team."""
+
+SECOND_FACTOR = frozenset({Role.VALIDATOR, Role.COMPLIANCE, Role.OPERATOR, Role.ADMINISTRATOR})
+"""Roles whose holders must have a second factor before anything else."""
+
+SCOPES: dict[Permission, str] = {
+    Permission.READ: "read",
+    Permission.PUSH: "push",
+    Permission.SUBMIT: "submit",
+    Permission.COMMENT: "submit",
+    Permission.DECLARE_USE: "submit",
+    Permission.EDIT_BUNDLE: "bundles",
+    Permission.BAKE: "bundles",
+    Permission.READ_AUDIT: "audit",
+    Permission.MANAGE_TOKENS: "tokens",
+}
+"""The scope a token needs for each permission; what is not here no token can do."""
+
+ALL_SCOPES = tuple(dict.fromkeys(SCOPES.values()))
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Somebody or something that acts."""
+
+    ref: str
+    """``person:<hex>``, ``service:<hex>`` or ``system:<name>``: what audit entries and authorship hold."""
+    name: str
+    person_id: UUID | None = None
+    roles: frozenset[Role] = frozenset()
+    teams: frozenset[UUID] = frozenset()
+    scopes: frozenset[str] | None = None
+    """Of the token used; ``None`` for a person at a browser, who is not limited by scopes."""
+    second_factor: bool = False
+    """Whether this sign-in passed a second factor."""
+
+    @property
+    def via_token(self) -> bool:
+        """Whether this is a token, which can never decide."""
+        return self.scopes is not None
+
+
+SYSTEM = Actor(ref="system:countersign", name="Countersign")
+"""The worker and start-up: acts only through functions made for them."""
+
+
+def allowed(actor: Actor, permission: Permission, *, team_id: UUID | None = None) -> bool:
+    """Whether ``require`` would pass: for hiding what somebody may not do."""
+    try:
+        require(actor, permission, team_id=team_id)
+    except (MissingRole, NotInTeam, MissingScope, InteractiveOnly, SecondFactorRequired):
+        return False
+    return True
+
+
+def require(actor: Actor, permission: Permission, *, team_id: UUID | None = None) -> None:
+    """Refuse unless ``actor`` holds ``permission`` (for ``team_id``, where the permission is bound to a team).
+
+    :raises InteractiveOnly: a token asked for something that only a signed-in person can do.
+    :raises MissingScope: the token lacks the scope.
+    :raises MissingRole: none of the actor's roles carries the permission.
+    :raises NotInTeam: the object belongs to a team the actor is not in.
+    :raises SecondFactorRequired: a role that needs a second factor, without one.
+    """
+    if actor.scopes is not None:
+        scope = SCOPES.get(permission)
+        if scope is None:
+            raise InteractiveOnly(f"{permission} is for a signed-in person", hint="Open the portal in a browser.")
+        if scope not in actor.scopes:
+            raise MissingScope(f"this token lacks the scope {scope}", hint=f"Create a token with the scope {scope}.")
+    needed = ROLES[permission]
+    if not actor.roles & needed:
+        names = " or ".join(sorted(needed))
+        raise MissingRole(f"{permission} needs the role {names}", hint="An administrator can grant roles.")
+    if (
+        actor.scopes is None
+        and not actor.second_factor
+        and actor.roles & needed & SECOND_FACTOR == actor.roles & needed
+    ):
+        raise SecondFactorRequired(
+            f"{permission} needs a second factor", hint="Set one up under Security, then sign in again."
+        )
+    if permission in TEAM_BOUND and team_id is not None and team_id not in actor.teams:
+        if Role.OPERATOR in actor.roles & needed:
+            return
+        raise NotInTeam("this belongs to a team you are not in", hint="Ask a member of that team, or an administrator.")

@@ -1,0 +1,224 @@
+"""The audit log: events collected during a unit of work become leaves of a Merkle tree in the same transaction.
+
+``record()`` only collects. Index and leaf are assigned in ``before_commit``, last, under the lock of the head row:
+no gaps, no deadlock, and nothing but the commit after it. A governed row that changed without an event that names it
+refuses the whole transaction. Names and free text never enter a leaf: it holds an HMAC of the body under a random
+salt, and both can be erased without breaking a proof.
+"""
+
+import enum
+import hashlib
+import hmac
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.orm import ORMExecuteState, Session, UOWTransaction
+
+from formats import canonical, merkle
+from registry import clock
+from registry.errors import UnauditedChange
+from registry.orm.audit import AuditEntry, AuditHead, AuditPayload
+from registry.orm.base import Governed
+
+SCHEMA = "countersign.audit/1"
+_EVENTS = "audit_events"
+_CHANGED = "governed_changes"
+
+
+class Action(enum.StrEnum):
+    """Everything that can happen, as ``thing:happened``. Public and stable."""
+
+    INSTALLATION_STARTED = "installation:started"
+    PERSON_ADDED = "person:added"
+    PERSON_CHANGED = "person:changed"
+    PERSON_DISABLED = "person:disabled"
+    PASSWORD_SET = "person:password_set"  # noqa: S105 - the name of an event
+    SECOND_FACTOR_SET = "person:second_factor_set"
+    SECOND_FACTOR_RESET = "person:second_factor_reset"
+    SIGNED_IN = "person:signed_in"
+    SIGN_IN_FAILED = "person:sign_in_failed"
+    ROLE_PROPOSED = "role:proposed"
+    ROLE_GRANTED = "role:granted"
+    ROLE_REVOKED = "role:revoked"
+    TEAM_ADDED = "team:added"
+    MEMBER_ADDED = "team:member_added"
+    MEMBER_REMOVED = "team:member_removed"
+    SERVICE_ADDED = "service:added"
+    TOKEN_CREATED = "token:created"  # noqa: S105
+    TOKEN_REVOKED = "token:revoked"  # noqa: S105
+    MODEL_REGISTERED = "model:registered"
+    MODEL_CHANGED = "model:changed"
+    USE_DECLARED = "model:use_declared"
+    ALIAS_MOVED = "alias:moved"
+    ALIAS_REMOVED = "alias:removed"
+    VERSION_REGISTERED = "version:registered"
+    VERSION_TAGGED = "version:tagged"
+    VERSION_CHECKED = "version:checked"
+    VERSION_CHECK_FAILED = "version:check_failed"
+    VERSION_RETRIED = "version:retried"
+    VERSION_SUBMITTED = "version:submitted"
+    VERSION_WITHDRAWN = "version:withdrawn"
+    VERSION_APPROVED = "version:approved"
+    VERSION_REJECTED = "version:rejected"
+    VERSION_STOPPED = "version:stopped"
+    CHANGES_REQUESTED = "request:changes_requested"
+    COMMENTED = "request:commented"
+    DECIDED = "request:decided"
+    DECISIONS_VOIDED = "request:decisions_voided"
+    POLICY_REVISED = "policy:revised"
+    BUNDLE_CREATED = "bundle:created"
+    BUNDLE_CHANGED = "bundle:changed"
+    BUILD_REQUESTED = "build:requested"
+    BUILD_RETRIED = "build:retried"
+    BUILD_FAILED = "build:failed"
+    IMAGE_RELEASED = "image:released"
+
+
+class Acting(Protocol):
+    """Whoever acts: all the log needs of them."""
+
+    @property
+    def ref(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened, before it has an index."""
+
+    action: Action
+    actor: str
+    subject: str
+    also: tuple[str, ...]
+    digest: str | None
+    body: dict[str, Any]
+    at: datetime = field(default_factory=clock.now)
+    event_id: UUID = field(default_factory=clock.new_id)
+
+
+def record(
+    session: Session,
+    action: Action,
+    *,
+    actor: Acting,
+    subject: Governed,
+    also: Iterable[Governed] = (),
+    digest: str | None = None,
+    **body: Any,
+) -> None:
+    """Note that ``action`` happens to ``subject``, to be stored with the change it describes.
+
+    :param also: other rows this event covers.
+    :param digest: what the event is bound to, e.g. a release digest; stands in the leaf itself.
+    :param body: JSON-safe details, kept beside the log and erasable: names, reasons, before and after.
+    """
+    others = tuple(dict.fromkeys(row.audit_ref() for row in also))
+    session.info.setdefault(_EVENTS, []).append(Event(action, actor.ref, subject.audit_ref(), others, digest, body))
+
+
+def guard(session: Session) -> None:
+    """Make ``session`` refuse unaudited changes and append its events at commit."""
+    event.listen(session, "before_flush", _note_changes)
+    event.listen(session, "before_commit", _append)
+    event.listen(session, "after_rollback", _forget)
+    event.listen(session, "do_orm_execute", _refuse_bulk)
+
+
+def _forget(session: Session) -> None:
+    session.info.pop(_EVENTS, None)
+    session.info.pop(_CHANGED, None)
+
+
+def _note_changes(session: Session, _context: UOWTransaction, _instances: Any) -> None:
+    changed: set[str] = session.info.setdefault(_CHANGED, set())
+    for row in (*session.new, *session.deleted):
+        if isinstance(row, Governed):
+            changed.add(row.audit_ref())
+    for row in session.dirty:
+        if isinstance(row, Governed) and any(
+            attribute.history.has_changes()
+            for attribute in sa.inspect(row).attrs
+            if attribute.key not in row.ungoverned
+        ):
+            changed.add(row.audit_ref())
+
+
+def _refuse_bulk(state: ORMExecuteState) -> None:
+    mapper = state.bind_mapper
+    if (state.is_update or state.is_delete) and mapper is not None and issubclass(mapper.class_, Governed):
+        raise UnauditedChange(
+            f"bulk change of {mapper.class_.__name__}", hint="Load the rows and change them one by one, with an event."
+        )
+
+
+def _append(session: Session) -> None:
+    if session.in_nested_transaction():
+        return  # a savepoint; the outermost commit appends
+    session.flush()
+    events: list[Event] = session.info.pop(_EVENTS, [])
+    changed: set[str] = session.info.pop(_CHANGED, set())
+    covered = {ref for item in events for ref in (item.subject, *item.also)}
+    if missing := changed - covered:
+        raise UnauditedChange(
+            f"changed without an audit event: {', '.join(sorted(missing))}",
+            hint="Call audit.record() in the function that makes the change.",
+        )
+    if not events:
+        return
+    # The last lock taken and nothing but the commit after it, so writers can queue here but never deadlock.
+    head = session.execute(sa.select(AuditHead).where(AuditHead.id == 1).with_for_update()).scalar_one()
+    session.refresh(head)
+    frontier = merkle.Frontier.from_bytes(head.frontier)
+    for item in events:
+        salt = os.urandom(32)
+        envelope = _envelope(item, salt)
+        leaf = merkle.leaf_hash(envelope)
+        session.add(
+            AuditEntry(
+                seq=frontier.size,
+                event_id=item.event_id,
+                envelope=envelope,
+                leaf_hash=leaf,
+                at=item.at,
+                actor=item.actor,
+                action=item.action.value,
+                subject=item.subject,
+                digest=item.digest,
+            )
+        )
+        session.flush()
+        session.add(AuditPayload(event_id=item.event_id, salt=salt, body=item.body))
+        frontier = frontier.append(leaf)
+    head.size, head.frontier = frontier.size, frontier.to_bytes()
+    session.flush()
+
+
+def commitment(salt: bytes, body: Any) -> str:
+    """What a leaf holds of an event's body: hex HMAC-SHA256 of its canonical JSON under the salt."""
+    return hmac.new(salt, canonical.dumps(body), hashlib.sha256).hexdigest()
+
+
+def _envelope(item: Event, salt: bytes) -> bytes:
+    return canonical.dumps(
+        {
+            "schema": SCHEMA,
+            "event": str(item.event_id),
+            "at": clock.rfc3339(item.at),
+            "actor": item.actor,
+            "action": item.action.value,
+            "subject": item.subject,
+            "also": list(item.also),
+            "digest": item.digest,
+            "commitment": commitment(salt, item.body),
+        }
+    )
+
+
+def start(session: Session) -> None:
+    """Lay the head of an empty log; called by the migration that makes the tables."""
+    session.add(AuditHead(id=1, size=0, frontier=merkle.Frontier().to_bytes()))

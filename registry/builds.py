@@ -1,0 +1,170 @@
+"""Builds and images: what a worker reports, and what people read of it."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session, joinedload, selectinload
+
+from registry import access, audit, catalog, clock, jobs, paging
+from registry.access import SYSTEM, Actor, Permission
+from registry.errors import NotFound, WrongStage
+from registry.locking import lock
+from registry.orm.catalog import ModelVersion, RegisteredModel
+from registry.orm.image import Build, BuildState, Bundle, Image, ImageMember, RouteMember
+from registry.orm.job import JobKind
+
+
+@dataclass(frozen=True)
+class Baked:
+    """Everything a worker knows of an image it released; fields as in :class:`registry.orm.image.Image`."""
+
+    digest: str
+    engine_id: str
+    isolation: str
+    base: str
+    target: dict[str, str]
+    size: int
+    layers: list[dict[str, Any]]
+    config: str
+    manifest: str
+    sealed: dict[str, Any]
+    sbom: dict[str, Any]
+    provenance: dict[str, Any]
+    smoke: dict[str, Any]
+    key_fingerprint: str
+    members: list[UUID]
+
+
+def _query() -> Select[Build]:
+    return select(Build).options(joinedload(Build.bundle), joinedload(Build.image))
+
+
+def get_build(session: Session, build_id: UUID, *, actor: Actor) -> Build:
+    """A build.
+
+    :raises NotFound: no such build, or none of its models is the actor's to see.
+    """
+    access.require(actor, Permission.READ)
+    build = session.scalars(_query().where(Build.id == build_id)).one_or_none()
+    if build is None or not _may_see(session, build.bundle_id, actor):
+        raise NotFound("there is no such build")
+    return build
+
+
+def _may_see(session: Session, bundle_id: UUID, actor: Actor) -> bool:
+    members = select(RouteMember.id).join(RegisteredModel, RegisteredModel.id == RouteMember.model_id)
+    return (
+        session.scalars(catalog.visible_to(members.where(RouteMember.bundle_id == bundle_id), actor).limit(1)).first()
+        is not None
+    )
+
+
+def _visible_bundles(actor: Actor) -> Select[UUID]:
+    members = select(RouteMember.bundle_id).join(RegisteredModel, RegisteredModel.id == RouteMember.model_id)
+    return catalog.visible_to(members, actor)
+
+
+def list_builds(
+    session: Session, cursor: paging.Cursor, *, actor: Actor, bundle: Bundle | None = None
+) -> paging.Page[Build]:
+    """Builds, newest first."""
+    access.require(actor, Permission.READ)
+    query = _query().where(Build.bundle_id.in_(_visible_bundles(actor)))
+    if bundle is not None:
+        query = query.where(Build.bundle_id == bundle.id)
+    return paging.fetch(session, query, (Build.id,), cursor)
+
+
+def start(session: Session, build_id: UUID) -> Build:
+    """A worker begins; the build with its bundle."""
+    build = session.scalars(_query().where(Build.id == build_id)).one()
+    if build.state is not BuildState.RUNNING:
+        build.state = BuildState.RUNNING
+        audit.record(
+            session,
+            audit.Action.BUILD_RETRIED if build.error else audit.Action.BUILD_REQUESTED,
+            actor=SYSTEM,
+            subject=build,
+            what="started",
+        )
+    return build
+
+
+def release(session: Session, build: Build, baked: Baked) -> Image:
+    """Record the image (once: the same digest is the same image) and make it the bundle's current one."""
+    image = session.scalars(select(Image).where(Image.digest == baked.digest)).one_or_none()
+    bundle = session.get_one(Bundle, build.bundle_id)
+    if image is None:
+        fields = {name: value for name, value in vars(baked).items() if name != "members"}
+        image = Image(bundle_id=bundle.id, created_at=clock.now(), **fields)
+        session.add(image)
+        session.flush()
+        session.add_all(
+            ImageMember(image_id=image.id, version_id=version_id) for version_id in dict.fromkeys(baked.members)
+        )
+    build.state, build.image_id, build.finished_at, build.error = BuildState.DONE, image.id, clock.now(), None
+    bundle.current_image_id = image.id
+    audit.record(
+        session,
+        audit.Action.IMAGE_RELEASED,
+        actor=SYSTEM,
+        subject=image,
+        also=[build, bundle],
+        digest=image.digest,
+        bundle=bundle.full_name,
+        isolation=image.isolation,
+    )
+    return image
+
+
+def fail(session: Session, build: Build, error: dict[str, str]) -> None:
+    """The build was given up; the bundle's last image stays current."""
+    build.state, build.error, build.finished_at = BuildState.FAILED, error, clock.now()
+    audit.record(session, audit.Action.BUILD_FAILED, actor=SYSTEM, subject=build, error=error)
+
+
+def retry(session: Session, build: Build, *, actor: Actor) -> None:
+    """Queue a failed build again."""
+    access.require(actor, Permission.BAKE, team_id=build.bundle.team_id)
+    lock(session, build)
+    if build.state is not BuildState.FAILED:
+        raise WrongStage(f"this build is {build.state}", hint="Only a failed build can be retried.")
+    build.state, build.finished_at = BuildState.QUEUED, None
+    build.job_id = jobs.enqueue(session, JobKind.BAKE, key=build.id.hex, subject_id=build.id).id
+    audit.record(session, audit.Action.BUILD_RETRIED, actor=actor, subject=build)
+
+
+def get_image(session: Session, digest: str, *, actor: Actor) -> Image:
+    """An image by digest, with its members.
+
+    :raises NotFound: no such image, or none of its models is the actor's to see.
+    """
+    access.require(actor, Permission.READ)
+    query = (
+        select(Image)
+        .where(Image.digest == digest)
+        .options(
+            joinedload(Image.bundle),
+            selectinload(Image.members).joinedload(ImageMember.version).joinedload(ModelVersion.model),
+        )
+    )
+    image = session.scalars(query).one_or_none()
+    if image is None or not _may_see(session, image.bundle_id, actor):
+        raise NotFound(f"there is no image {digest}")
+    return image
+
+
+def list_images(session: Session, cursor: paging.Cursor, *, actor: Actor) -> paging.Page[Image]:
+    """Images, newest first."""
+    access.require(actor, Permission.READ)
+    query = (
+        select(Image)
+        .where(Image.bundle_id.in_(_visible_bundles(actor)))
+        .options(
+            joinedload(Image.bundle),
+            selectinload(Image.members).joinedload(ImageMember.version).joinedload(ModelVersion.model),
+        )
+    )
+    return paging.fetch(session, query, (Image.id,), cursor)

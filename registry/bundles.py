@@ -1,0 +1,357 @@
+"""Bundles: which versions are baked together, in which shares, and when."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, or_, select
+from sqlalchemy.orm import Session, joinedload, selectinload
+
+from formats import canonical
+from registry import access, accounts, audit, catalog, clock, jobs, names, paging
+from registry.access import SYSTEM, Actor, Permission
+from registry.errors import AlreadyExists, Blocked, Invalid, NotFound, WrongStage
+from registry.orm.catalog import RELEASED, Alias, ModelVersion, RegisteredModel
+from registry.orm.image import Build, BuildState, Bundle, Rebuild, RouteMember
+from registry.orm.job import JobKind
+
+
+@dataclass(frozen=True)
+class MemberSpec:
+    """One share of a route as a person writes it: a pinned ``team/model:3``, or a model and what to follow."""
+
+    model: str
+    weight: int
+    number: int | None = None
+    follow: str | None = None
+    bounds: tuple[int, int] = (0, 100)
+
+
+@dataclass(frozen=True)
+class RouteSpec:
+    """A public name and its shares."""
+
+    name: str
+    members: Sequence[MemberSpec]
+
+
+def create(
+    session: Session, *, actor: Actor, full_name: str, routes: Sequence[RouteSpec], rebuild: Rebuild = Rebuild.AUTO
+) -> Bundle:
+    """Make a bundle of one of the actor's teams."""
+    team_slug, name = names.split_model(full_name)
+    team = accounts.get_team(session, team_slug)
+    access.require(actor, Permission.EDIT_BUNDLE, team_id=team.id)
+    if session.scalars(select(Bundle.id).where(Bundle.full_name == full_name)).first():
+        raise AlreadyExists(
+            f"there is a bundle {full_name} already", hint="Change its routes instead.", errors=[("/name", "taken")]
+        )
+    bundle = Bundle(team_id=team.id, name=name, full_name=full_name, rebuild=rebuild, created_by=actor.ref)
+    session.add(bundle)
+    session.flush()
+    session.add_all(_members(session, bundle, routes, actor=actor))
+    audit.record(
+        session, audit.Action.BUNDLE_CREATED, actor=actor, subject=bundle, name=full_name, routes=_plain(routes)
+    )
+    session.flush()
+    session.expire(bundle, ["members"])
+    return bundle
+
+
+def get(session: Session, full_name: str, *, actor: Actor) -> Bundle:
+    """A bundle with members, their models and versions, and its current image.
+
+    :raises NotFound: no such bundle.
+    """
+    access.require(actor, Permission.READ)
+    bundle = session.scalars(_query().where(Bundle.full_name == full_name)).one_or_none()
+    if bundle is None or not any(catalog.may_see(member.model, actor=actor) for member in bundle.members):
+        raise NotFound(f"there is no bundle {full_name}", hint="Names are team/bundle.")
+    return bundle
+
+
+def _query() -> Select[Bundle]:
+    return (
+        select(Bundle)
+        .options(
+            joinedload(Bundle.team),
+            joinedload(Bundle.current_image),
+            selectinload(Bundle.members).options(joinedload(RouteMember.model), joinedload(RouteMember.version)),
+        )
+        .execution_options(populate_existing=True)
+    )
+
+
+def listing(session: Session, cursor: paging.Cursor, *, actor: Actor) -> paging.Page[Bundle]:
+    """Bundles of which the actor may see a member, by name."""
+    access.require(actor, Permission.READ)
+    seen = select(RouteMember.bundle_id).join(RegisteredModel, RegisteredModel.id == RouteMember.model_id)
+    query = _query().where(Bundle.id.in_(catalog.visible_to(seen, actor)))
+    return paging.fetch(session, query, (Bundle.full_name, Bundle.id), cursor, descending=False)
+
+
+def holding(session: Session, model: RegisteredModel) -> list[Bundle]:
+    """Bundles with a route to this model."""
+    member = select(RouteMember.bundle_id).where(RouteMember.model_id == model.id)
+    return list(session.scalars(_query().where(Bundle.id.in_(member)).order_by(Bundle.full_name).limit(100)).unique())
+
+
+def change(
+    session: Session,
+    bundle: Bundle,
+    *,
+    actor: Actor,
+    routes: Sequence[RouteSpec],
+    rebuild: Rebuild,
+    expected: int | None,
+) -> None:
+    """Replace the routes. Nothing is baked by this alone: the owner presses bake, or an approval does."""
+    access.require(actor, Permission.EDIT_BUNDLE, team_id=bundle.team_id)
+    catalog.require_revision(bundle.revision, expected, what=f"bundle {bundle.full_name}")
+    before = [_describe(member) for member in bundle.members]
+    fresh = _members(session, bundle, routes, actor=actor)
+    for member in bundle.members:
+        session.delete(member)
+    session.flush()
+    session.add_all(fresh)
+    bundle.rebuild = rebuild
+    bundle.changed_at = clock.now()  # the row itself must change, so that its revision does
+    audit.record(
+        session, audit.Action.BUNDLE_CHANGED, actor=actor, subject=bundle, before=before, routes=_plain(routes)
+    )
+    session.flush()
+    session.expire(bundle, ["members"])
+
+
+def _members(session: Session, bundle: Bundle, routes: Sequence[RouteSpec], *, actor: Actor) -> list[RouteMember]:
+    """Check the routes and make their rows.
+
+    :raises Invalid: no route, a name twice, weights that do not add up to 100, a member that is both or neither.
+    """
+    if not routes or len({route.name for route in routes}) != len(routes):
+        raise Invalid(
+            "a bundle has one or more routes with different names", errors=[("/routes", "missing or doubled")]
+        )
+    rows: list[RouteMember] = []
+    for place, route in enumerate(routes):
+        pointer = f"/routes/{place}"
+        names.slug(route.name, what="route", pointer=f"{pointer}/name")
+        total = sum(member.weight for member in route.members)
+        if total != 100:
+            raise Invalid(
+                f"the weights of route {route.name} add up to {total}",
+                hint="They are per cent: make them 100.",
+                errors=[(f"{pointer}/members", "weights must add up to 100")],
+            )
+        rows += [
+            _member(
+                session,
+                bundle,
+                route.name,
+                spec,
+                len(rows) + offset,
+                actor=actor,
+                pointer=f"{pointer}/members/{offset}",
+            )
+            for offset, spec in enumerate(route.members)
+        ]
+    return rows
+
+
+def _member(
+    session: Session, bundle: Bundle, route: str, spec: MemberSpec, position: int, *, actor: Actor, pointer: str
+) -> RouteMember:
+    if (spec.number is None) == (spec.follow is None):
+        raise Invalid(
+            "a member names a version or what to follow, one of the two", errors=[(pointer, "one of version, follow")]
+        )
+    low, high = spec.bounds
+    if not 0 <= low <= spec.weight <= high <= 100:
+        raise Invalid(
+            f"weight {spec.weight} is not within its bounds {low} to {high}",
+            hint="0 <= lower <= weight <= upper <= 100.",
+            errors=[(pointer, "weight outside its bounds")],
+        )
+    model = catalog.get_model(session, spec.model, actor=actor)
+    if not catalog.may_read_artifacts(session, model, actor=actor):
+        raise Invalid(
+            f"your team has not declared its use of {spec.model}",
+            hint="Declare it on the model's page; then bake it.",
+            errors=[(pointer, "use not declared")],
+        )
+    version = catalog.get_version(session, spec.model, spec.number, actor=actor) if spec.number is not None else None
+    if spec.follow not in (None, "approved"):
+        catalog.get_alias(session, model, spec.follow)
+    return RouteMember(
+        bundle_id=bundle.id,
+        position=position,
+        route=route,
+        model_id=model.id,
+        version_id=version.id if version else None,
+        follow=spec.follow,
+        weight=spec.weight,
+        min_weight=low,
+        max_weight=high,
+    )
+
+
+def _plain(routes: Sequence[RouteSpec]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": route.name,
+            "members": [
+                {"model": m.model, "number": m.number, "follow": m.follow, "weight": m.weight, "bounds": list(m.bounds)}
+                for m in route.members
+            ],
+        }
+        for route in routes
+    ]
+
+
+def _describe(member: RouteMember) -> dict[str, Any]:
+    return {
+        "route": member.route,
+        "model": member.model.full_name,
+        "weight": member.weight,
+        "number": member.version.number if member.version else None,
+        "follow": member.follow,
+    }
+
+
+# ------------------------------------------------------------------------------------------------------- building
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """What a bundle would be baked of now, or why it cannot be."""
+
+    recipe: dict[str, Any] | None
+    waiting: list[str]
+    """One sentence for each member that is not approved."""
+
+
+def resolve(session: Session, bundle: Bundle) -> Resolution:
+    """Turn members into approved versions.
+
+    The recipe is canonical JSON: ``{"bundle", "routes": [{"name", "members": [{"ref", "version", "release_digest",
+    "weight", "bounds"}]}]}`` in the order of positions.
+    """
+    routes: dict[str, list[dict[str, Any]]] = {}
+    waiting: list[str] = []
+    for member in bundle.members:
+        version = _version_of(session, member)
+        if version is None:
+            waiting.append(f"Route {member.route} waits for an approved version of {member.model.full_name}.")
+            continue
+        ref = f"{member.model.full_name}:{version.number}"
+        if version.stage not in RELEASED:
+            waiting.append(f"Route {member.route} waits for {ref}, which is {version.stage.replace('_', ' ')}.")
+            continue
+        routes.setdefault(member.route, []).append(
+            {
+                "ref": ref,
+                "version": version.id.hex,
+                "release_digest": version.release_digest,
+                "weight": member.weight,
+                "bounds": [member.min_weight, member.max_weight],
+            }
+        )
+    if waiting:
+        return Resolution(None, waiting)
+    listed = [{"name": name, "members": members} for name, members in routes.items()]
+    return Resolution({"bundle": bundle.full_name, "routes": listed}, [])
+
+
+def _version_of(session: Session, member: RouteMember) -> ModelVersion | None:
+    if member.version is not None:
+        return member.version
+    query = select(ModelVersion).where(ModelVersion.model_id == member.model_id)
+    if member.follow == "approved":
+        query = query.where(ModelVersion.stage.in_(RELEASED)).order_by(ModelVersion.number.desc()).limit(1)
+    else:
+        query = query.join(Alias, Alias.version_id == ModelVersion.id).where(Alias.name == member.follow)
+    return session.scalars(query).first()
+
+
+def bake(session: Session, bundle: Bundle, *, actor: Actor) -> Build:
+    """Ask for a build now.
+
+    :raises Blocked: a member is not approved; every one is named.
+    """
+    access.require(actor, Permission.BAKE, team_id=bundle.team_id)
+    resolution = resolve(session, bundle)
+    if resolution.recipe is None:
+        raise Blocked(" ".join(resolution.waiting), hint="Approve these versions, or change the routes.")
+    return _request(
+        session, bundle, resolution.recipe, actor=actor, reason=f"asked for by {actor.name}", state=BuildState.QUEUED
+    )
+
+
+def accept(session: Session, build: Build, *, actor: Actor) -> Build:
+    """The owner says yes to a proposed build."""
+    access.require(actor, Permission.BAKE, team_id=build.bundle.team_id)
+    if build.state is not BuildState.PROPOSED:
+        raise WrongStage(f"this build is {build.state}", hint="Only a proposed build can be accepted.")
+    build.state = BuildState.QUEUED
+    _queue(session, build)
+    audit.record(session, audit.Action.BUILD_REQUESTED, actor=actor, subject=build, reason="proposal accepted")
+    return build
+
+
+def after_approval(session: Session, version: ModelVersion) -> list[Build]:
+    """Bake (or propose to bake) every bundle that follows the version's model or pins it.
+
+    A bundle with another member that is not approved does not bake: its last image stays.
+    """
+    aliases = select(Alias.name).where(Alias.version_id == version.id)
+    follows = (RouteMember.model_id == version.model_id) & or_(
+        RouteMember.follow == "approved", RouteMember.follow.in_(aliases), RouteMember.version_id == version.id
+    )
+    query = _query().where(Bundle.id.in_(select(RouteMember.bundle_id).where(follows))).order_by(Bundle.id)
+    builds = []
+    for bundle in session.scalars(query).unique():
+        resolution = resolve(session, bundle)
+        if resolution.recipe is None:
+            continue
+        state = BuildState.QUEUED if bundle.rebuild is Rebuild.AUTO else BuildState.PROPOSED
+        reason = f"version {version.number} of {version.model.full_name} was approved"
+        builds.append(_request(session, bundle, resolution.recipe, actor=SYSTEM, reason=reason, state=state))
+    return builds
+
+
+def _request(
+    session: Session, bundle: Bundle, recipe: dict[str, Any], *, actor: Actor, reason: str, state: BuildState
+) -> Build:
+    """Store a build and queue it; an unfinished build of the same recipe serves instead."""
+    digest = canonical.digest(recipe)
+    pending = session.scalars(
+        select(Build).where(
+            Build.bundle_id == bundle.id,
+            Build.recipe_digest == digest,
+            Build.state.in_((BuildState.QUEUED, BuildState.RUNNING)),
+        )
+    ).first()
+    if pending is not None:
+        return pending
+    build = Build(
+        bundle_id=bundle.id,
+        state=state,
+        recipe=recipe,
+        recipe_digest=digest,
+        requested_by=actor.ref,
+        reason=reason[:200],
+        created_at=clock.now(),
+    )
+    session.add(build)
+    session.flush()
+    if state is BuildState.QUEUED:
+        _queue(session, build)
+    audit.record(
+        session, audit.Action.BUILD_REQUESTED, actor=actor, subject=build, also=[bundle], digest=digest, reason=reason
+    )
+    return build
+
+
+def _queue(session: Session, build: Build) -> None:
+    build.job_id = jobs.enqueue(session, JobKind.BAKE, key=build.id.hex, subject_id=build.id).id
+    session.flush()

@@ -1,0 +1,366 @@
+"""Registered models: registering, finding, describing; who may see what."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import Select, func, or_, select
+from sqlalchemy.orm import Session, joinedload, selectinload
+
+from registry import access, accounts, audit, clock, names, paging
+from registry.access import Actor, Permission
+from registry.errors import AlreadyExists, Forbidden, Invalid, NotFound, PreconditionMissing, Stale
+from registry.orm.account import Team
+from registry.orm.catalog import (
+    Alias,
+    DeclaredUse,
+    ModelTerm,
+    ModelVersion,
+    RegisteredModel,
+    Stage,
+    Visibility,
+)
+from registry.orm.image import Bundle, RouteMember
+
+_WORD = re.compile(r"[a-z0-9]+")
+Query = TypeVar("Query", bound=Select[*tuple[Any, ...]])
+RESERVED_ALIASES = frozenset({"approved", "latest"})
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What the catalogue was asked for."""
+
+    text: str = ""
+    team: str = ""
+    task: str = ""
+    stage: str = ""
+    mine: bool = False
+
+
+def register_model(
+    session: Session, *, actor: Actor, full_name: str, purpose: str = "", visibility: Visibility = Visibility.INTERNAL
+) -> RegisteredModel:
+    """Open a new line of versions, with a bundle of its own that follows what is approved."""
+    team_slug, name = names.split_model(full_name)
+    team = accounts.get_team(session, team_slug)
+    access.require(actor, Permission.PUSH, team_id=team.id)
+    if session.scalars(select(RegisteredModel.id).where(RegisteredModel.full_name == full_name)).first():
+        raise AlreadyExists(
+            f"{full_name} is registered already", hint="Push a version to it.", errors=[("/name", "taken")]
+        )
+    model = RegisteredModel(
+        team_id=team.id,
+        name=name,
+        full_name=full_name,
+        visibility=visibility,
+        owner_id=actor.person_id,
+        purpose=names.text(purpose, what="the purpose", pointer="/purpose", most=500),
+        task="",
+        contact="",
+        versions_made=0,
+        team=team,
+        created_at=clock.now(),
+        updated_at=clock.now(),
+    )
+    bundle = Bundle(team_id=team.id, name=name, full_name=full_name, created_by=actor.ref)
+    session.add_all([model, bundle])
+    session.flush()
+    session.add(
+        RouteMember(bundle_id=bundle.id, position=0, route=name, model_id=model.id, follow="approved", weight=100)
+    )
+    audit.record(
+        session,
+        audit.Action.MODEL_REGISTERED,
+        actor=actor,
+        subject=model,
+        also=[bundle],
+        name=full_name,
+        visibility=visibility.value,
+    )
+    index(session, model)
+    return model
+
+
+def visible_to(query: Query, actor: Actor) -> Query:
+    """Restrict a query over registered models to those the actor may know of."""
+    return query.where(or_(RegisteredModel.visibility == Visibility.INTERNAL, RegisteredModel.team_id.in_(actor.teams)))
+
+
+def may_see(model: RegisteredModel, *, actor: Actor) -> bool:
+    """Whether the actor may know that the model exists."""
+    return model.visibility is Visibility.INTERNAL or model.team_id in actor.teams
+
+
+def may_read_artifacts(session: Session, model: RegisteredModel, *, actor: Actor) -> bool:
+    """Artifacts are for the team, for teams that declared a use, and for those who must judge them."""
+    if model.team_id in actor.teams:
+        return True
+    if not may_see(model, actor=actor):
+        return False
+    if actor.roles & access.ROLES[Permission.DECIDE] and not actor.via_token:
+        return True
+    uses = select(DeclaredUse.team_id).where(DeclaredUse.model_id == model.id, DeclaredUse.team_id.in_(actor.teams))
+    return session.scalars(uses.limit(1)).first() is not None
+
+
+def get_model(session: Session, full_name: str, *, actor: Actor) -> RegisteredModel:
+    """The model ``team/name``.
+
+    :raises NotFound: not there, or private to a team the actor is not in: the two look the same.
+    """
+    access.require(actor, Permission.READ)
+    query = (
+        select(RegisteredModel).where(RegisteredModel.full_name == full_name).options(joinedload(RegisteredModel.team))
+    )
+    model = session.scalars(query).one_or_none()
+    if model is None or not may_see(model, actor=actor):
+        raise NotFound(f"there is no model {full_name}", hint="Look in the catalogue; names are team/model.")
+    return model
+
+
+def search(session: Session, filters: Filters, cursor: paging.Cursor, *, actor: Actor) -> paging.Page[RegisteredModel]:
+    """Models that hold every word asked for (a word may be the beginning of one), newest change first."""
+    access.require(actor, Permission.READ)
+    query = visible_to(select(RegisteredModel), actor).options(joinedload(RegisteredModel.team))
+    for word in _words(filters.text)[:8]:
+        matching = select(ModelTerm.model_id).where(ModelTerm.term >= word, ModelTerm.term < word + "\U0010ffff")
+        query = query.where(RegisteredModel.id.in_(matching))
+    if filters.team:
+        query = query.where(RegisteredModel.team_id.in_(select(Team.id).where(Team.slug == filters.team)))
+    if filters.task:
+        query = query.where(RegisteredModel.task == filters.task)
+    if filters.stage == "approved":
+        query = query.where(RegisteredModel.latest_approved.is_not(None))
+    elif filters.stage:
+        in_stage = select(ModelVersion.model_id).where(ModelVersion.stage == _stage(filters.stage))
+        query = query.where(RegisteredModel.id.in_(in_stage))
+    if filters.mine:
+        query = query.where(RegisteredModel.team_id.in_(actor.teams))
+    return paging.fetch(session, query, (RegisteredModel.updated_at, RegisteredModel.id), cursor)
+
+
+def facets(session: Session, *, actor: Actor) -> dict[str, list[tuple[str, int]]]:
+    """Counts by team and by task over what the actor may see, largest first, at most twenty each."""
+    teams = visible_to(select(Team.slug, func.count()).join(RegisteredModel, RegisteredModel.team_id == Team.id), actor)
+    tasks = visible_to(select(RegisteredModel.task, func.count()).where(RegisteredModel.task != ""), actor)
+    return {
+        "team": [
+            (slug, count)
+            for slug, count in session.execute(teams.group_by(Team.slug).order_by(func.count().desc()).limit(20))
+        ],
+        "task": [
+            (task, count)
+            for task, count in session.execute(
+                tasks.group_by(RegisteredModel.task).order_by(func.count().desc()).limit(20)
+            )
+        ],
+    }
+
+
+def _stage(text: str) -> Stage:
+    try:
+        return Stage(text)
+    except ValueError:
+        raise Invalid(
+            f"there is no stage {text!r}", hint=f"One of {', '.join(Stage)}.", errors=[("/stage", "unknown")]
+        ) from None
+
+
+def describe(
+    session: Session,
+    model: RegisteredModel,
+    *,
+    actor: Actor,
+    expected: int | None,
+    purpose: str | None = None,
+    contact: str | None = None,
+    task: str | None = None,
+    visibility: Visibility | None = None,
+) -> None:
+    """Change what is said of a model; none of it is bound by approvals.
+
+    :param expected: the revision the caller saw.
+    """
+    access.require(actor, Permission.PUSH, team_id=model.team_id)
+    require_revision(model.revision, expected, what=model.full_name)
+    before = {
+        "purpose": model.purpose,
+        "contact": model.contact,
+        "task": model.task,
+        "visibility": model.visibility.value,
+    }
+    if purpose is not None:
+        model.purpose = names.text(purpose, what="the purpose", pointer="/purpose", most=500)
+    if contact is not None:
+        model.contact = names.text(contact, what="the contact", pointer="/contact", most=128)
+    if task is not None:
+        model.task = names.text(task, what="the task", pointer="/task", most=63)
+    if visibility is not None:
+        model.visibility = visibility
+    model.updated_at = clock.now()
+    audit.record(session, audit.Action.MODEL_CHANGED, actor=actor, subject=model, before=before)
+    index(session, model)
+
+
+def require_revision(actual: int, expected: int | None, *, what: str) -> None:
+    """Optimistic locking for people: the change must be to the revision they saw.
+
+    :raises PreconditionMissing: no revision was named.
+    :raises Stale: another one is current.
+    """
+    if expected is None:
+        raise PreconditionMissing(
+            f"{what} can be changed only by revision", hint="Send If-Match with the ETag you read."
+        )
+    if actual != expected:
+        raise Stale(
+            f"{what} is at revision {actual}, you saw {expected}", hint="Read it again, then repeat your change."
+        )
+
+
+def index(session: Session, model: RegisteredModel) -> None:
+    """Make the model findable by the words of its name, purpose and task."""
+    wanted = set(_words(f"{model.full_name} {model.purpose} {model.task}"))
+    present = {row.term: row for row in session.scalars(select(ModelTerm).where(ModelTerm.model_id == model.id))}
+    for term in wanted - present.keys():
+        session.add(ModelTerm(term=term, model_id=model.id))
+    for term in present.keys() - wanted:
+        session.delete(present[term])
+
+
+def _words(text: str) -> list[str]:
+    return [word[:40] for word in _WORD.findall(text.lower())]
+
+
+def declare_use(session: Session, model: RegisteredModel, team: Team, *, actor: Actor, purpose: str) -> DeclaredUse:
+    """Say what a team uses the model for: it may then read artifacts, and owners know whom to tell."""
+    access.require(actor, Permission.DECLARE_USE, team_id=team.id)
+    if not may_see(model, actor=actor):
+        raise NotFound(f"there is no model {model.full_name}")
+    purpose = names.text(purpose, what="the purpose", pointer="/purpose", least=5, most=500)
+    use = session.get(DeclaredUse, (model.id, team.id))
+    if use is None:
+        use = DeclaredUse(model_id=model.id, team_id=team.id, purpose=purpose, declared_by=actor.ref)
+        session.add(use)
+    else:
+        use.purpose, use.declared_by = purpose, actor.ref
+    audit.record(session, audit.Action.USE_DECLARED, actor=actor, subject=model, team=team.slug, purpose=purpose)
+    return use
+
+
+def uses_of(session: Session, model: RegisteredModel) -> list[DeclaredUse]:
+    """Teams that declared a use, by name."""
+    query = select(DeclaredUse).join(Team).where(DeclaredUse.model_id == model.id).options(joinedload(DeclaredUse.team))
+    return list(session.scalars(query.order_by(Team.slug).limit(200)))
+
+
+def set_alias(session: Session, version: ModelVersion, name: str, *, actor: Actor, expected: int | None) -> Alias:
+    """Point ``name`` at a version.
+
+    :param expected: revision of the alias the caller saw; 0 for a new one.
+    """
+    model = version.model
+    access.require(actor, Permission.PUSH, team_id=model.team_id)
+    names.slug(name, what="alias", pointer="/alias")
+    if name in RESERVED_ALIASES or name.isdecimal():
+        raise Invalid(
+            f"{name} cannot be an alias",
+            hint="It already means something in a reference.",
+            errors=[("/alias", "reserved")],
+        )
+    alias = session.get(Alias, (model.id, name))
+    require_revision(alias.revision if alias else 0, expected, what=f"alias {name}")
+    before = None if alias is None else alias.version_id.hex
+    if alias is None:
+        alias = Alias(model_id=model.id, name=name, version_id=version.id, moved_by=actor.ref, moved_at=clock.now())
+        session.add(alias)
+    else:
+        alias.version_id, alias.moved_by, alias.moved_at = version.id, actor.ref, clock.now()
+    audit.record(
+        session,
+        audit.Action.ALIAS_MOVED,
+        actor=actor,
+        subject=model,
+        also=[version],
+        alias=name,
+        before=before,
+        number=version.number,
+    )
+    return alias
+
+
+def get_alias(session: Session, model: RegisteredModel, name: str) -> Alias:
+    """An alias of a model with its version.
+
+    :raises NotFound: no such alias.
+    """
+    query = select(Alias).where(Alias.model_id == model.id, Alias.name == name).options(joinedload(Alias.version))
+    alias = session.scalars(query).one_or_none()
+    if alias is None:
+        raise NotFound(f"{model.full_name} has no alias {name}")
+    return alias
+
+
+def remove_alias(session: Session, alias: Alias, model: RegisteredModel, *, actor: Actor, expected: int | None) -> None:
+    """Take an alias away; refused while a bundle follows it."""
+    access.require(actor, Permission.PUSH, team_id=model.team_id)
+    require_revision(alias.revision, expected, what=f"alias {alias.name}")
+    follower = session.scalars(
+        select(Bundle.full_name)
+        .join(RouteMember)
+        .where(RouteMember.model_id == model.id, RouteMember.follow == alias.name)
+        .limit(1)
+    ).first()
+    if follower:
+        raise Forbidden(f"bundle {follower} follows {alias.name}", hint="Change the bundle's route first.")
+    session.delete(alias)
+    audit.record(session, audit.Action.ALIAS_REMOVED, actor=actor, subject=model, alias=alias.name)
+
+
+VERSION_PARTS = (
+    joinedload(ModelVersion.model).joinedload(RegisteredModel.team),
+    selectinload(ModelVersion.files),
+    selectinload(ModelVersion.metrics),
+    selectinload(ModelVersion.tags),
+    selectinload(ModelVersion.aliases),
+    selectinload(ModelVersion.reports),
+)
+
+
+def get_version(session: Session, full_name: str, reference: str | int, *, actor: Actor) -> ModelVersion:
+    """A version by number, alias, ``approved`` (newest approved), ``latest``, or digest, with all its parts.
+
+    :raises NotFound: nothing of that reference, or the model is not the actor's to see.
+    """
+    model = get_model(session, full_name, actor=actor)
+    query = select(ModelVersion).where(ModelVersion.model_id == model.id).options(*VERSION_PARTS)
+    text = str(reference)
+    if text.isdecimal():
+        query = query.where(ModelVersion.number == int(text))
+    elif text == "approved":
+        query = query.where(ModelVersion.number == model.latest_approved)
+    elif text == "latest":
+        query = query.where(ModelVersion.number == model.versions_made)
+    elif text.startswith("sha256:"):
+        query = query.where(or_(ModelVersion.artifact_digest == text, ModelVersion.release_digest == text))
+    else:
+        query = query.join(Alias, Alias.version_id == ModelVersion.id).where(Alias.name == text)
+    version = session.scalars(query.order_by(ModelVersion.number.desc()).limit(1)).first()
+    if version is None:
+        if text == "approved":
+            raise NotFound(
+                f"{full_name} has no approved version yet",
+                hint="Name a version number to see one that is not approved.",
+            )
+        raise NotFound(f"{full_name} has no version {text}", hint=f"Its versions are 1 to {model.versions_made}.")
+    return version
+
+
+def versions_of(session: Session, model: RegisteredModel, cursor: paging.Cursor) -> paging.Page[ModelVersion]:
+    """The versions of a model, newest first."""
+    query = select(ModelVersion).where(ModelVersion.model_id == model.id)
+    query = query.options(
+        joinedload(ModelVersion.model), selectinload(ModelVersion.metrics), selectinload(ModelVersion.aliases)
+    )
+    return paging.fetch(session, query, (ModelVersion.number,), cursor)

@@ -1,0 +1,80 @@
+"""What the checks found: reports stored, the release digest computed, the version ready or failed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from formats import canonical, release
+from registry import audit, schemas, versions
+from registry.access import SYSTEM
+from registry.orm.catalog import CheckReport, ModelVersion, Stage
+
+STEPS = ("scan", "lock", "introspect", "predict")
+"""Check steps in the order they run and enter the release digest."""
+
+
+def pass_checks(
+    session: Session,
+    version: ModelVersion,
+    reports: Sequence[dict[str, Any]],
+    *,
+    lock: dict[str, Any],
+    signature: dict[str, Any],
+) -> str:
+    """All steps passed: store them, compute the release digest, make the version ready; returns the digest."""
+    _store(session, version, reports)
+    version.lock, version.signature = lock, signature
+    version.release_digest = release_digest(version, {report["step"]: canonical.digest(report) for report in reports})
+    versions.move(version, Stage.READY)
+    audit.record(session, audit.Action.VERSION_CHECKED, actor=SYSTEM, subject=version, digest=version.release_digest)
+    return version.release_digest
+
+
+def fail_checks(
+    session: Session, version: ModelVersion, reports: Sequence[dict[str, Any]], *, error: dict[str, str] | None = None
+) -> None:
+    """A step failed, or could not be run at all (``error``): keep what was found."""
+    _store(session, version, reports)
+    versions.move(version, Stage.CHECK_FAILED)
+    failed = next((report["step"] for report in reports if report["outcome"] == "failed"), None)
+    audit.record(session, audit.Action.VERSION_CHECK_FAILED, actor=SYSTEM, subject=version, step=failed, error=error)
+
+
+def release_digest(version: ModelVersion, reports: dict[str, str]) -> str:
+    """The digest over everything that decides what will run.
+
+    :param reports: digest of the report of each step.
+    """
+    document = release.build(
+        artifacts=version.artifact_digest,
+        lock=canonical.digest(version.lock),
+        card=release.card_digest(version.card.encode()),
+        signature=canonical.digest(version.signature),
+        reports=[(step, reports[step]) for step in STEPS],
+        compiled=None,
+    )
+    return release.digest(document)
+
+
+def recompute(session: Session, version: ModelVersion) -> str:
+    """The release digest from what is stored now: the bake compares it with what was approved."""
+    stored = session.scalars(select(CheckReport).where(CheckReport.version_id == version.id)).all()
+    return release_digest(version, {report.step: canonical.digest(report.body) for report in stored})
+
+
+def _store(session: Session, version: ModelVersion, reports: Sequence[dict[str, Any]]) -> None:
+    fresh = {report["step"] for report in reports}
+    for old in session.scalars(select(CheckReport).where(CheckReport.version_id == version.id)):
+        if old.step not in fresh:
+            session.delete(old)
+    for report in reports:
+        schemas.check("report", report, what=f"the report of {report.get('step')}")
+        row = session.get(CheckReport, (version.id, report["step"])) or CheckReport(
+            version_id=version.id, step=report["step"]
+        )
+        row.position = STEPS.index(report["step"])
+        row.outcome, row.isolation, row.summary = report["outcome"], report["isolation"], report["summary"]
+        row.body, row.digest = report, canonical.digest(report)
+        session.add(row)

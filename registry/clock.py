@@ -1,0 +1,25 @@
+"""Time and identifiers: UTC everywhere, ids that sort by creation."""
+
+import os
+import time
+from datetime import UTC, datetime
+from uuid import UUID
+
+
+def now() -> datetime:
+    """The current time, UTC, to the microsecond."""
+    return datetime.now(UTC)
+
+
+def new_id() -> UUID:
+    """A version 7 UUID (RFC 9562): 48 bits of Unix milliseconds, then random bits; newest sorts last."""
+    millis = time.time_ns() // 1_000_000
+    raw = bytearray(millis.to_bytes(6, "big") + os.urandom(10))
+    raw[6] = (raw[6] & 0x0F) | 0x70
+    raw[8] = (raw[8] & 0x3F) | 0x80
+    return UUID(bytes=bytes(raw))
+
+
+def rfc3339(moment: datetime) -> str:
+    """``2026-11-22T09:41:00Z``: UTC, whole seconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,98 @@
+"""Engine, sessions and units of work, the same for SQLite and PostgreSQL.
+
+A unit that reads cannot write: SQLite is told ``query_only``, PostgreSQL ``READ ONLY``. A unit that writes takes its
+lock at once (``BEGIN IMMEDIATE``): a deferred SQLite transaction that turns writer late fails as busy.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from registry import audit, faults
+
+BUSY_MS = 15_000
+
+
+class Database:
+    """One database: ``with database.write() as session`` commits at the end, ``read()`` cannot write."""
+
+    def __init__(self, url: str) -> None:
+        """Open the pool. No connection is made yet.
+
+        :param url: SQLAlchemy URL; ``sqlite:///file`` or ``postgresql://...`` (psycopg 3).
+        """
+        self.url = sa.make_url(url)
+        self.engine = _sqlite_engine(self.url) if self.is_sqlite else _postgres_engine(self.url)
+        self._readers = self.engine.execution_options(countersign_access="read", postgresql_readonly=True)
+        self._writers = self.engine.execution_options(countersign_access="write")
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is the embedded database (one host, one writer at a time)."""
+        return self.url.get_backend_name() == "sqlite"
+
+    def session(self, *, write: bool) -> Session:
+        """A new session; the caller commits and closes. Prefer :meth:`read` and :meth:`write`."""
+        session = Session(self._writers if write else self._readers, expire_on_commit=False)
+        if write:
+            audit.guard(session)
+        return session
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A read-only unit of work."""
+        with self.session(write=False) as session:
+            yield session
+            session.rollback()
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A unit of work: all of it is stored at the end, or nothing is."""
+        with self.session(write=True) as session:
+            yield session
+            commit(session)
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.engine.dispose()
+
+
+def commit(session: Session) -> None:
+    """Commit; a seam for failure tests before and after."""
+    faults.reach("before-commit")
+    session.commit()
+    faults.reach("after-commit")
+
+
+def _sqlite_engine(url: sa.URL) -> sa.Engine:
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_MS / 1000}, pool_size=8, max_overflow=24)
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL", f"busy_timeout={BUSY_MS}"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        reading = connection.get_execution_options().get("countersign_access") == "read"
+        connection.exec_driver_sql(f"PRAGMA query_only={'ON' if reading else 'OFF'}")
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _postgres_engine(url: sa.URL) -> sa.Engine:
+    # One stuck worker must not freeze every writer behind the audit head.
+    options = "-c lock_timeout=15s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
+    return sa.create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        connect_args={"options": options},
+        pool_size=8,
+        max_overflow=24,
+        pool_pre_ping=True,
+    )

@@ -1,0 +1,105 @@
+"""Lineage: what a version was made from, and what was made with it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, joinedload
+
+from registry import catalog
+from registry.access import Actor
+from registry.errors import Invalid
+from registry.orm.catalog import ModelVersion, RegisteredModel
+from registry.orm.image import Image, ImageMember
+from registry.orm.lineage import LineageEdge
+
+RELATIONS = ("trained_on", "evaluated_on", "built_from", "derived_from", "produced_by")
+KINDS = ("dataset", "commit", "run", "version")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One thing a version comes from, as a push declares it."""
+
+    relation: str
+    kind: str
+    ref: str
+    digest: str | None = None
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One step up and one step down from a version."""
+
+    sources: Sequence[LineageEdge]
+    children: Sequence[ModelVersion]
+    images: Sequence[Image]
+
+
+def connect(session: Session, version: ModelVersion, sources: Sequence[Source], *, actor: Actor) -> None:
+    """Store the declared sources of a new version; its caller records the audit event.
+
+    :raises Invalid: an unknown relation or kind.
+    :raises NotFound: a parent version that is not there, or not the actor's to see.
+    """
+    for place, source in enumerate(sources):
+        pointer = f"/lineage/{place}"
+        if source.relation not in RELATIONS or source.kind not in KINDS:
+            raise Invalid(
+                f"lineage: {source.relation} {source.kind}",
+                hint=f"Relations are {', '.join(RELATIONS)}; kinds are {', '.join(KINDS)}.",
+                errors=[(pointer, "unknown relation or kind")],
+            )
+        parent = None
+        if source.kind == "version":
+            model, separator, reference = source.ref.rpartition(":")
+            if not separator:
+                raise Invalid(
+                    f"lineage: {source.ref}", hint="A parent is team/model:number.", errors=[(pointer, "no number")]
+                )
+            parent = catalog.get_version(session, model, reference, actor=actor)
+        session.add(
+            LineageEdge(
+                version_id=version.id,
+                relation=source.relation,
+                kind=source.kind,
+                ref=source.ref[:300],
+                digest=source.digest,
+                parent_id=parent.id if parent else None,
+                asserted_by=actor.ref,
+            )
+        )
+
+
+def sources_of(session: Session, version: ModelVersion) -> list[LineageEdge]:
+    """What a version was made from, in the order it was said."""
+    return list(
+        session.scalars(select(LineageEdge).where(LineageEdge.version_id == version.id).order_by(LineageEdge.id))
+    )
+
+
+def around(session: Session, version: ModelVersion, *, actor: Actor) -> Graph:
+    """Sources, derived versions the actor may see, and images that hold the version."""
+    children: Any = (
+        select(ModelVersion)
+        .join(LineageEdge, LineageEdge.version_id == ModelVersion.id)
+        .join(RegisteredModel, RegisteredModel.id == ModelVersion.model_id)
+        .where(LineageEdge.parent_id == version.id)
+        .options(joinedload(ModelVersion.model))
+        .order_by(ModelVersion.id)
+        .limit(100)
+    )
+    images = (
+        select(Image)
+        .join(ImageMember, ImageMember.image_id == Image.id)
+        .where(ImageMember.version_id == version.id)
+        .options(joinedload(Image.bundle))
+        .order_by(Image.id.desc())
+        .limit(50)
+    )
+    return Graph(
+        sources_of(session, version),
+        list(session.scalars(catalog.visible_to(children, actor)).unique()),
+        list(session.scalars(images)),
+    )

@@ -1,0 +1,17 @@
+"""Locking one row for the rest of the transaction."""
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from registry.orm.base import Base
+
+
+def lock(session: Session, row: Base) -> None:
+    """Wait for whoever else is changing ``row``, then see its columns as they left them.
+
+    The lock is taken by a query of its own: PostgreSQL refuses to lock through the outer joins a loaded row came with.
+    """
+    mapper = sa.inspect(type(row))
+    identity = [column == value for column, value in zip(mapper.primary_key, mapper.primary_key_from_instance(row), strict=True)]
+    session.execute(sa.select(*mapper.primary_key).where(*identity).with_for_update())
+    session.refresh(row, [attribute.key for attribute in mapper.column_attrs])

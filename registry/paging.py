@@ -1,0 +1,96 @@
+"""Keyset paging: a page begins after the last row of the one before, however long the list is."""
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, and_, or_
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from registry.errors import Invalid
+
+T = TypeVar("T")
+MAX_LIMIT = 200
+DEFAULT_LIMIT = 50
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """Some rows and, when there are more, the cursor that continues after them."""
+
+    items: Sequence[T]
+    next: str | None
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """What a list was asked for: how many rows, after which."""
+
+    limit: int = DEFAULT_LIMIT
+    after: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.limit <= MAX_LIMIT:
+            raise Invalid(f"limit={self.limit}", hint=f"1 to {MAX_LIMIT}.", errors=[("/limit", f"1-{MAX_LIMIT}")])
+
+
+def fetch(
+    session: Session,
+    query: Select[T],
+    keys: Sequence[InstrumentedAttribute[Any]],
+    cursor: Cursor,
+    *,
+    descending: bool = True,
+) -> Page[T]:
+    """Run ``query`` for one page, ordered by ``keys`` (the last of them unique).
+
+    :raises Invalid: a cursor that this list did not give out.
+    """
+    if cursor.after:
+        query = query.where(_beyond(keys, _decode(cursor.after, keys), descending=descending))
+    order = [key.desc() if descending else key.asc() for key in keys]
+    rows = list(session.scalars(query.order_by(*order).limit(cursor.limit + 1)).unique())
+    if len(rows) <= cursor.limit:
+        return Page(rows, None)
+    rows = rows[: cursor.limit]
+    return Page(rows, _encode([getattr(rows[-1], key.key) for key in keys]))
+
+
+def _beyond(
+    keys: Sequence[InstrumentedAttribute[Any]], values: Sequence[Any], *, descending: bool
+) -> ColumnElement[bool]:
+    """Row-value comparison spelled out, which both databases can use an index for."""
+    branches = []
+    for place, key in enumerate(keys):
+        same = [earlier == value for earlier, value in zip(keys[:place], values, strict=False)]
+        branches.append(and_(*same, key < values[place] if descending else key > values[place]))
+    return or_(*branches)
+
+
+def _encode(values: Sequence[Any]) -> str:
+    plain = [
+        value.isoformat() if isinstance(value, datetime) else value.hex if isinstance(value, UUID) else value
+        for value in values
+    ]
+    return base64.urlsafe_b64encode(json.dumps(plain).encode()).decode().rstrip("=")
+
+
+def _decode(text: str, keys: Sequence[InstrumentedAttribute[Any]]) -> list[Any]:
+    try:
+        plain = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        if len(plain) != len(keys):
+            raise ValueError("other list")
+        kinds = [key.type.python_type for key in keys]
+        return [
+            datetime.fromisoformat(value) if kind is datetime else UUID(value) if kind is UUID else kind(value)
+            for kind, value in zip(kinds, plain, strict=True)
+        ]
+    except (ValueError, TypeError, binascii.Error) as error:
+        raise Invalid(
+            "that cursor is not one of this list", hint="Start again without a cursor.", errors=[("/cursor", "unknown")]
+        ) from error

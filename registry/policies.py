@@ -1,0 +1,173 @@
+"""Pure rules: is every gate of the policy open, may this person decide, and if not, why, in words.
+
+Nothing here reads a database. An empty rule, an unknown kind of gate or nobody who could sign closes the gate.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+from formats import canonical
+from registry.orm.account import Role
+
+GateState = Literal["ok", "wait", "stop"]
+
+STANDARD: dict[str, Any] = {
+    "schema": "countersign.policy/1",
+    "name": "standard",
+    "tier": "high",
+    "revision": 1,
+    "validity_days": 365,
+    "gates": [
+        {"code": "checks", "kind": "checks", "title": "Contents are safe to load, and the model answers"},
+        {
+            "code": "two-people",
+            "kind": "people",
+            "title": "Two different people",
+            "count": 2,
+            "roles": ["validator", "compliance"],
+        },
+        {
+            "code": "compliance",
+            "kind": "people",
+            "title": "One of them from compliance",
+            "count": 1,
+            "roles": ["compliance"],
+        },
+    ],
+}
+"""The policy an installation starts with. It applies to every tier until risk tiers get policies of their own."""
+
+
+@dataclass(frozen=True)
+class Signer:
+    """Somebody who could sign, or did: a person and the deciding roles they hold."""
+
+    person_id: UUID
+    name: str
+    roles: frozenset[Role]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that the rules look at."""
+
+    reports: Mapping[str, str]
+    """Outcome of each check step."""
+    steps: Sequence[str]
+    """Steps that must have passed."""
+    signed: Sequence[Signer]
+    """Approvals that stand."""
+    candidates: Sequence[Signer]
+    """Everybody who holds a deciding role."""
+    barred: Mapping[UUID, str]
+    """Who may not decide on this version, and why: ``uploaded it``."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One rule of the policy and how it stands."""
+
+    code: str
+    title: str
+    state: GateState
+    why: str
+    note: str = ""
+
+
+def digest(policy: Mapping[str, Any]) -> str:
+    """The digest a request keeps of the revision it was submitted under."""
+    return canonical.digest(policy)
+
+
+def evaluate(policy: Mapping[str, Any], facts: Facts) -> list[Gate]:
+    """Every gate of the policy with its state and the reason in words."""
+    gates = [_evaluate(rule, facts) for rule in policy.get("gates", ())]
+    return gates or [
+        Gate("empty-policy", "The policy has no rules", "stop", "A policy without rules approves nothing.")
+    ]
+
+
+def passed(gates: Sequence[Gate]) -> bool:
+    """Whether all gates are open."""
+    return bool(gates) and all(gate.state == "ok" for gate in gates)
+
+
+def _evaluate(rule: Mapping[str, Any], facts: Facts) -> Gate:
+    code, title = str(rule.get("code", "?")), str(rule.get("title", "?"))
+    if rule.get("kind") == "checks":
+        return _checks(code, title, facts)
+    if rule.get("kind") == "people":
+        return _people(rule, code, title, facts)
+    return Gate(code, title, "stop", f"This installation does not know gates of kind {rule.get('kind')!r}.")
+
+
+def _checks(code: str, title: str, facts: Facts) -> Gate:
+    missing = [step for step in facts.steps if facts.reports.get(step) != "passed"]
+    if missing or not facts.steps:
+        return Gate(code, title, "stop", f"Not passed: {', '.join(missing) or 'no steps are defined'}.")
+    return Gate(code, title, "ok", f"All {len(facts.steps)} checks passed.", note="checked")
+
+
+def _people(rule: Mapping[str, Any], code: str, title: str, facts: Facts) -> Gate:
+    roles = {Role(name) for name in rule.get("roles", ())}
+    count = int(rule.get("count", 0))
+    if not roles or count < 1:
+        return Gate(code, title, "stop", "The rule names no roles or no number of people: nothing can satisfy it.")
+    signed = {
+        signer.person_id: signer.name
+        for signer in facts.signed
+        if signer.roles & roles and signer.person_id not in facts.barred
+    }
+    if len(signed) >= count:
+        return Gate(code, title, "ok", f"Signed by {_join(sorted(signed.values()))}.", note=f"{len(signed)} of {count}")
+    able = [
+        person.name
+        for person in facts.candidates
+        if person.roles & roles and person.person_id not in facts.barred and person.person_id not in signed
+    ]
+    wanted = _join(sorted(role.value for role in roles), word="or")
+    missing = count - len(signed)
+    if len(able) < missing:
+        return Gate(
+            code,
+            title,
+            "stop",
+            note=f"{len(signed)} of {count}",
+            why=f"{missing} more from {wanted} must sign, and {_join(able) + ' alone' if able else 'nobody'} could. "
+            "An administrator can grant the role to somebody who did not make, upload or submit this version.",
+        )
+    so_far = f"Signed by {_join(sorted(signed.values()))}. " if signed else ""
+    return Gate(
+        code,
+        title,
+        "wait",
+        f"{so_far}{missing} more from {wanted}: {_join(able)} can.",
+        note=f"{len(signed)} of {count}",
+    )
+
+
+def bar(facts: Facts, person: Signer, *, deciding: frozenset[Role]) -> str | None:
+    """Why this person may not decide, as the end of a sentence that begins with "You cannot decide: "; else ``None``."""
+    if reason := facts.barred.get(person.person_id):
+        return f"you {reason}, and nobody decides on their own work."
+    if not person.roles & deciding:
+        return f"that needs the role {_join(sorted(role.value for role in deciding), word='or')}."
+    if any(signer.person_id == person.person_id for signer in facts.signed):
+        return "you have signed already; another person must be the next."
+    return None
+
+
+def deciding_roles(policy: Mapping[str, Any]) -> frozenset[Role]:
+    """Roles that some gate of the policy asks for."""
+    return frozenset(
+        Role(name) for rule in policy.get("gates", ()) if rule.get("kind") == "people" for name in rule.get("roles", ())
+    )
+
+
+def _join(words: Sequence[str], *, word: str = "and") -> str:
+    words = list(words)
+    if len(words) > 4:
+        words = [*words[:3], f"{len(words) - 3} others"]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {word} {words[-1]}" if words else "nobody"

@@ -1,0 +1,34 @@
+"""Brings a database to the newest revision of the tables."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from registry.db import Database
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "migrations"))
+    return config
+
+
+def upgrade(database: Database) -> None:
+    """Run every migration that this database has not had."""
+    config = _config()
+    with database.engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        connection.commit()
+
+
+def is_current(database: Database) -> bool:
+    """Whether the tables are at the newest revision: a portal refuses to serve an older one."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    with database.engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision() == head

@@ -1,0 +1,147 @@
+"""Every setting once: name, type, default, help. All faults are told in one message.
+
+A setting ``public_url`` is read from ``COUNTERSIGN_PUBLIC_URL``; a secret may also come from a file named by
+``COUNTERSIGN_SECRET_KEY_FILE``.
+"""
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+PREFIX = "COUNTERSIGN_"
+GIB = 1 << 30
+
+Environment = Literal["development", "production"]
+Isolation = Literal["auto", "container", "process"]
+
+
+class SettingsError(Exception):
+    """One or more settings are missing or wrong; the message names every fault."""
+
+
+def _setting(default: Any, text: str, *, secret: bool = False) -> Any:
+    return field(default=default, metadata={"help": text, "secret": secret})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an installation can configure. Sizes are bytes, durations seconds unless the name says otherwise."""
+
+    env: Environment = _setting(
+        "development", "`production` refuses to start without a secret key and a public https address."
+    )
+    secret_key: str = _setting(
+        "", "At least 32 characters; signs cookies and seals stored second factors.", secret=True
+    )
+    data_dir: Path = _setting(Path("var"), "Folder for everything below that is not set by itself.")
+    database_url: str = _setting(
+        "", "SQLAlchemy URL; `postgresql://...` or `sqlite:///...`. Default: SQLite in data_dir.", secret=True
+    )
+    public_url: str = _setting("http://127.0.0.1:5000", "Address people use; goes into links and snippets.")
+    trusted_proxies: int = _setting(0, "How many reverse proxies set X-Forwarded-*; 0 trusts none.")
+    max_upload_bytes: int = _setting(20 * GIB, "Largest single file that may be pushed.")
+    session_hours: int = _setting(12, "A sign-in lasts this long at most.")
+    session_idle_minutes: int = _setting(60, "A sign-in ends after this long without a request.")
+    isolation: Isolation = _setting(
+        "auto", "`container`, `process`, or `auto`: containers when an engine and a base are there."
+    )
+    base_image: str = _setting(
+        "", "OCI archive or image reference to bake on. Default: base/base.oci.tar in data_dir when it exists."
+    )
+    index_url: str = _setting("", "Package index for wheels. Default: the resolver's own configuration.")
+    ca_bundle: str = _setting("", "PEM file of certificate authorities to trust when downloading.")
+    job_lease_seconds: int = _setting(60, "A worker that is silent for this long loses its job to another.")
+    worker_poll_seconds: float = _setting(0.5, "How often an idle worker looks for a job.")
+    log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR.")
+
+    @property
+    def store_dir(self) -> Path:
+        """The content-addressed store."""
+        return self.data_dir / "store"
+
+    @property
+    def layers_dir(self) -> Path:
+        """Image layers by diff id, and the index of what they were made from. Can be rebuilt."""
+        return self.data_dir / "layers"
+
+    @property
+    def keys_dir(self) -> Path:
+        """Private keys of the workers: audit checkpoints and release statements."""
+        return self.data_dir / "keys"
+
+    @property
+    def url(self) -> str:
+        """The database URL in force."""
+        return self.database_url or f"sqlite:///{(self.data_dir / 'countersign.db').absolute()}"
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None) -> "Settings":
+        """Read the environment.
+
+        :raises SettingsError: naming every fault at once, each with what is allowed.
+        """
+        environ = os.environ if environ is None else environ
+        faults: list[str] = []
+        values: dict[str, Any] = {}
+        for spec in fields(cls):
+            name = PREFIX + spec.name.upper()
+            text = environ.get(name)
+            if text is None and spec.metadata["secret"] and (path := environ.get(name + "_FILE")):
+                try:
+                    text = Path(path).read_text().strip()
+                except OSError as error:
+                    faults.append(f"{name}_FILE={path}: {error.strerror}")
+            if text is None or text == "":
+                continue
+            try:
+                values[spec.name] = _convert(spec.type, text)
+            except ValueError as error:
+                faults.append(f"{name}={'***' if spec.metadata['secret'] else text}: {error}")
+        settings = cls(**values)
+        faults += settings._faults()
+        if faults:
+            raise SettingsError("cannot start, mend these settings:\n" + "\n".join(f"  - {fault}" for fault in faults))
+        return settings._with_development_key() if not settings.secret_key else settings
+
+    def _faults(self) -> list[str]:
+        faults = []
+        if self.secret_key and len(self.secret_key) < 32:
+            faults.append(f"COUNTERSIGN_SECRET_KEY has {len(self.secret_key)} characters; at least 32 are needed")
+        if self.env == "production":
+            if not self.secret_key:
+                faults.append(
+                    "COUNTERSIGN_SECRET_KEY is not set; make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
+                )
+            if not self.public_url.startswith("https://"):
+                faults.append(f"COUNTERSIGN_PUBLIC_URL={self.public_url}: production needs an https:// address")
+        if self.ca_bundle and not Path(self.ca_bundle).is_file():
+            faults.append(f"COUNTERSIGN_CA_BUNDLE={self.ca_bundle}: no such file")
+        if self.max_upload_bytes < 1:
+            faults.append(f"COUNTERSIGN_MAX_UPLOAD_BYTES={self.max_upload_bytes}: must be at least 1")
+        return faults
+
+    def _with_development_key(self) -> "Settings":
+        """Development keeps a random key in data_dir, so that restarts keep sessions; never a built-in one."""
+        path = self.data_dir / "keys" / "development-secret"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+                file.write(secrets.token_urlsafe(48))
+        except FileExistsError:
+            pass
+        return Settings(**{**{f.name: getattr(self, f.name) for f in fields(self)}, "secret_key": path.read_text()})
+
+
+def _convert(kind: Any, text: str) -> Any:
+    if kind in (int, float):
+        return kind(text)
+    if kind is Path:
+        return Path(text)
+    if allowed := get_args(kind):
+        if text not in allowed:
+            raise ValueError(f"must be one of {', '.join(allowed)}")
+        return text
+    return text

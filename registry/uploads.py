@@ -1,0 +1,57 @@
+"""Which bytes exist, and who may refer to them."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from registry import access, catalog
+from registry.access import Actor, Permission
+from registry.errors import NotFound
+from registry.orm.catalog import Blob, ModelVersion, RegisteredModel, Upload, VersionFile
+
+
+def note(session: Session, *, actor: Actor, digest: str, size: int) -> bool:
+    """Record that ``actor`` sent these bytes; returns whether that is new.
+
+    The object itself must be in the store already: a row without an object would promise what is not there.
+    """
+    access.require(actor, Permission.PUSH)
+    if session.get(Blob, digest) is None:
+        session.add(Blob(digest=digest, size=size))
+        session.flush()
+    if session.get(Upload, (digest, actor.ref)) is not None:
+        return False
+    session.add(Upload(digest=digest, actor=actor.ref))
+    return True
+
+
+def may_refer(session: Session, digest: str, *, actor: Actor) -> Blob | None:
+    """The blob, if the actor sent it or may read a version that holds it; else ``None``, as if it were not there."""
+    blob = session.get(Blob, digest)
+    if blob is None or session.get(Upload, (digest, actor.ref)) is not None:
+        return blob
+    holders = (
+        select(RegisteredModel)
+        .join(ModelVersion, ModelVersion.model_id == RegisteredModel.id)
+        .join(VersionFile, VersionFile.version_id == ModelVersion.id)
+        .where(VersionFile.digest == digest)
+        .distinct()
+        .limit(50)
+    )
+    return (
+        blob
+        if any(catalog.may_read_artifacts(session, model, actor=actor) for model in session.scalars(holders))
+        else None
+    )
+
+
+def require(session: Session, digest: str, *, actor: Actor, path: str) -> Blob:
+    """Like :func:`may_refer`, refusing.
+
+    :raises NotFound: these bytes are not here, or not yours to use.
+    """
+    blob = may_refer(session, digest, actor=actor)
+    if blob is None:
+        raise NotFound(
+            f"{path}: you have not uploaded {digest}", hint="Send the bytes first: PUT /api/v1/blobs/<digest>."
+        )
+    return blob

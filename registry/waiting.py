@@ -1,0 +1,155 @@
+"""What waits for a person, for how long, and what the next step is: the first screen of every role."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, joinedload
+
+from registry import access, jobs
+from registry.access import Actor, Permission
+from registry.orm.account import Person, RoleGrant
+from registry.orm.approval import Decision, ReleaseRequest, RequestState
+from registry.orm.catalog import ModelVersion, RegisteredModel, Stage
+from registry.orm.image import Build, BuildState, Bundle
+
+Kind = Literal["review", "version", "build", "role"]
+MOST = 25
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """One thing that waits."""
+
+    kind: Kind
+    ref: str
+    """Identifies the object for a link: request id, ``team/model:3``, build id, or username."""
+    what: str
+    next_step: str
+    since: datetime
+
+
+_NEXT = {
+    Stage.CHECKING: "Nothing to do: the checks are running.",
+    Stage.CHECK_FAILED: "Read what the checks found, mend it, and push again.",
+    Stage.READY: "Submit it for review.",
+    Stage.IN_REVIEW: "Nothing to do: it waits for its reviewers.",
+}
+
+
+def for_actor(session: Session, actor: Actor) -> list[Waiting]:
+    """Everything that waits for this actor, longest first."""
+    found: list[Waiting] = []
+    if actor.roles & access.ROLES[Permission.DECIDE]:
+        found += _reviews(session, actor)
+    if actor.roles & access.ROLES[Permission.PUSH]:
+        found += _versions(session, actor)
+    if actor.roles & access.ROLES[Permission.BAKE]:
+        found += _builds(session, actor)
+    if actor.roles & access.ROLES[Permission.ADMINISTER]:
+        found += _roles(session, actor)
+    return sorted(found, key=lambda item: item.since)
+
+
+def _reviews(session: Session, actor: Actor) -> Sequence[Waiting]:
+    signed = select(Decision.request_id).where(Decision.person_id == actor.person_id, Decision.voided_at.is_(None))
+    query = (
+        select(ReleaseRequest)
+        .join(ModelVersion, ModelVersion.id == ReleaseRequest.version_id)
+        .where(
+            ReleaseRequest.state == RequestState.OPEN,
+            ReleaseRequest.id.not_in(signed),
+            ReleaseRequest.requested_by != actor.ref,
+            ModelVersion.author != actor.ref,
+            ModelVersion.uploader != actor.ref,
+        )
+        .options(joinedload(ReleaseRequest.version).joinedload(ModelVersion.model))
+        .order_by(ReleaseRequest.id)
+        .limit(MOST)
+    )
+    return [
+        Waiting(
+            "review",
+            request.id.hex,
+            f"Release version {request.version.number} of {request.version.model.full_name}?",
+            "Read it and sign, or ask for changes.",
+            request.created_at,
+        )
+        for request in session.scalars(query)
+    ]
+
+
+def _versions(session: Session, actor: Actor) -> Sequence[Waiting]:
+    query = (
+        select(ModelVersion)
+        .join(RegisteredModel, RegisteredModel.id == ModelVersion.model_id)
+        .where(RegisteredModel.team_id.in_(actor.teams), ModelVersion.stage.in_(_NEXT))
+        .options(joinedload(ModelVersion.model))
+        .order_by(ModelVersion.id.desc())
+        .limit(MOST)
+    )
+    return [
+        Waiting(
+            "version",
+            f"{version.model.full_name}:{version.number}",
+            f"Version {version.number} of {version.model.full_name} is {version.stage.replace('_', ' ')}",
+            _NEXT[version.stage],
+            version.stage_since,
+        )
+        for version in session.scalars(query)
+    ]
+
+
+def _builds(session: Session, actor: Actor) -> Sequence[Waiting]:
+    query = (
+        select(Build)
+        .join(Bundle, Bundle.id == Build.bundle_id)
+        .where(Build.state.in_((BuildState.PROPOSED, BuildState.FAILED)))
+        .options(joinedload(Build.bundle))
+        .order_by(Build.id.desc())
+        .limit(MOST)
+    )
+    if not actor.roles & access.ROLES[Permission.OPERATE]:
+        query = query.where(Bundle.team_id.in_(actor.teams))
+    next_steps = {
+        BuildState.PROPOSED: "Accept the build, or leave the last image in place.",
+        BuildState.FAILED: "Read the log, then retry.",
+    }
+    return [
+        Waiting(
+            "build",
+            build.id.hex,
+            f"The build of {build.bundle.full_name} is {build.state}",
+            next_steps[build.state],
+            build.created_at,
+        )
+        for build in session.scalars(query)
+    ]
+
+
+def _roles(session: Session, actor: Actor) -> Sequence[Waiting]:
+    pending = select(RoleGrant, Person.username).join(Person, Person.id == RoleGrant.person_id)
+    pending = pending.where(
+        RoleGrant.confirmed_by.is_(None),
+        ~RoleGrant.bootstrap,
+        RoleGrant.proposed_by != actor.ref,
+        RoleGrant.person_id != actor.person_id,
+    )
+    return [
+        Waiting(
+            "role",
+            username,
+            f"{username} is to become {grant.role}",
+            "Confirm it as the second administrator, or refuse.",
+            grant.created_at,
+        )
+        for grant, username in session.execute(pending.order_by(RoleGrant.id).limit(MOST))
+    ]
+
+
+def isolation(session: Session) -> str | None:
+    """The weakest isolation of the workers that are up, or ``None`` when none is."""
+    kinds = {worker.isolation for worker in jobs.alive_workers(session)}
+    return "process" if "process" in kinds else "container" if kinds else None
