@@ -291,7 +291,7 @@ def facts_of(session: Session, request: ReleaseRequest, decisions: Sequence[Deci
     deciding = sorted(policies.deciding_roles(request.policy.body))
     reports = session.execute(select(CheckReport.step, CheckReport.outcome).where(CheckReport.version_id == version.id))
     return policies.Facts(
-        reports=dict(reports.tuples().all()),
+        reports={step: outcome for step, outcome in reports},  # noqa: C416 - rows are not plain pairs to a type checker
         steps=checking.STEPS,
         signed=[
             policies.Signer(decision.person_id, decision.person.username, _roles(decision.roles))

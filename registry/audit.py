@@ -18,17 +18,16 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.orm import ORMExecuteState, Session, UOWTransaction
+from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, UOWTransaction
 
 from formats import canonical, merkle
 from registry import clock
 from registry.errors import UnauditedChange
 from registry.orm.audit import AuditEntry, AuditHead, AuditPayload
-from registry.orm.base import Governed
+from registry.orm.base import Base, Governed
 
 SCHEMA = "countersign.audit/1"
-_EVENTS = "audit_events"
-_CHANGED = "governed_changes"
+_NOTES = "audit_notes"
 
 
 class Action(enum.StrEnum):
@@ -118,24 +117,51 @@ def record(
     :param body: JSON-safe details, kept beside the log and erasable: names, reasons, before and after.
     """
     others = tuple(dict.fromkeys(row.audit_ref() for row in also))
-    session.info.setdefault(_EVENTS, []).append(Event(action, actor.ref, subject.audit_ref(), others, digest, body))
+    _notes(session).events.append(Event(action, actor.ref, subject.audit_ref(), others, digest, body))
+
+
+@dataclass
+class _Notes:
+    """What a unit of work did so far."""
+
+    events: list[Event] = field(default_factory=list)
+    changed: set[str] = field(default_factory=set)
+    marks: dict[SessionTransaction, tuple[int, frozenset[str]]] = field(default_factory=dict)
+    """How far events and changes had come when each savepoint was set."""
+
+
+def _notes(session: Session) -> _Notes:
+    notes: _Notes = session.info.setdefault(_NOTES, _Notes())
+    return notes
 
 
 def guard(session: Session) -> None:
     """Make ``session`` refuse unaudited changes and append its events at commit."""
     event.listen(session, "before_flush", _note_changes)
     event.listen(session, "before_commit", _append)
-    event.listen(session, "after_rollback", _forget)
+    event.listen(session, "after_transaction_create", _mark)
+    event.listen(session, "after_soft_rollback", _forget)
     event.listen(session, "do_orm_execute", _refuse_bulk)
 
 
-def _forget(session: Session) -> None:
-    session.info.pop(_EVENTS, None)
-    session.info.pop(_CHANGED, None)
+def _mark(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.nested:
+        notes = _notes(session)
+        notes.marks[transaction] = len(notes.events), frozenset(notes.changed)
+
+
+def _forget(session: Session, ended: SessionTransaction) -> None:
+    """Undo the notes with the changes: those since the savepoint, or all. What came before a savepoint still stands."""
+    if ended.nested:
+        notes = _notes(session)
+        events, changed = notes.marks.pop(ended)
+        notes.events, notes.changed = notes.events[:events], set(changed)
+    elif ended.parent is None:
+        session.info.pop(_NOTES, None)
 
 
 def _note_changes(session: Session, _context: UOWTransaction, _instances: Any) -> None:
-    changed: set[str] = session.info.setdefault(_CHANGED, set())
+    changed = _notes(session).changed
     for row in (*session.new, *session.deleted):
         if isinstance(row, Governed):
             changed.add(row.audit_ref())
@@ -149,21 +175,25 @@ def _note_changes(session: Session, _context: UOWTransaction, _instances: Any) -
 
 
 def _refuse_bulk(state: ORMExecuteState) -> None:
-    mapper = state.bind_mapper
-    if (state.is_update or state.is_delete) and mapper is not None and issubclass(mapper.class_, Governed):
-        raise UnauditedChange(
-            f"bulk change of {mapper.class_.__name__}", hint="Load the rows and change them one by one, with an event."
-        )
+    if not isinstance(state.statement, sa.UpdateBase):
+        return
+    table = getattr(state.statement.table, "name", None)
+    for mapper in Base.registry.mappers:
+        if mapper.class_.__tablename__ == table and issubclass(mapper.class_, Governed):
+            raise UnauditedChange(
+                f"bulk change of {mapper.class_.__name__}",
+                hint="Load the rows and change them one by one, with an event.",
+            )
 
 
 def _append(session: Session) -> None:
     if session.in_nested_transaction():
         return  # a savepoint; the outermost commit appends
     session.flush()
-    events: list[Event] = session.info.pop(_EVENTS, [])
-    changed: set[str] = session.info.pop(_CHANGED, set())
+    notes: _Notes = session.info.pop(_NOTES, _Notes())
+    events = notes.events
     covered = {ref for item in events for ref in (item.subject, *item.also)}
-    if missing := changed - covered:
+    if missing := notes.changed - covered:
         raise UnauditedChange(
             f"changed without an audit event: {', '.join(sorted(missing))}",
             hint="Call audit.record() in the function that makes the change.",

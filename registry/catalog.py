@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import Select, func, or_, select
-from sqlalchemy.orm import Session, joinedload, selectinload
+from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, func, or_, select
+from sqlalchemy.orm import Session, defer, joinedload, selectinload
 
 from registry import access, accounts, audit, clock, names, paging
 from registry.access import Actor, Permission
@@ -258,7 +258,7 @@ def uses_of(session: Session, model: RegisteredModel) -> list[DeclaredUse]:
 def set_alias(session: Session, version: ModelVersion, name: str, *, actor: Actor, expected: int | None) -> Alias:
     """Point ``name`` at a version.
 
-    :param expected: revision of the alias the caller saw; 0 for a new one.
+    :param expected: revision of the model the caller saw: aliases are part of it, and moving one makes a new revision.
     """
     model = version.model
     access.require(actor, Permission.PUSH, team_id=model.team_id)
@@ -269,14 +269,15 @@ def set_alias(session: Session, version: ModelVersion, name: str, *, actor: Acto
             hint="It already means something in a reference.",
             errors=[("/alias", "reserved")],
         )
+    require_revision(model.revision, expected, what=model.full_name)
     alias = session.get(Alias, (model.id, name))
-    require_revision(alias.revision if alias else 0, expected, what=f"alias {name}")
     before = None if alias is None else alias.version_id.hex
     if alias is None:
         alias = Alias(model_id=model.id, name=name, version_id=version.id, moved_by=actor.ref, moved_at=clock.now())
         session.add(alias)
     else:
         alias.version_id, alias.moved_by, alias.moved_at = version.id, actor.ref, clock.now()
+    model.updated_at = clock.now()
     audit.record(
         session,
         audit.Action.ALIAS_MOVED,
@@ -303,9 +304,9 @@ def get_alias(session: Session, model: RegisteredModel, name: str) -> Alias:
 
 
 def remove_alias(session: Session, alias: Alias, model: RegisteredModel, *, actor: Actor, expected: int | None) -> None:
-    """Take an alias away; refused while a bundle follows it."""
+    """Take an alias away; refused while a bundle follows it. ``expected`` as in :func:`set_alias`."""
     access.require(actor, Permission.PUSH, team_id=model.team_id)
-    require_revision(alias.revision, expected, what=f"alias {alias.name}")
+    require_revision(model.revision, expected, what=model.full_name)
     follower = session.scalars(
         select(Bundle.full_name)
         .join(RouteMember)
@@ -315,6 +316,7 @@ def remove_alias(session: Session, alias: Alias, model: RegisteredModel, *, acto
     if follower:
         raise Forbidden(f"bundle {follower} follows {alias.name}", hint="Change the bundle's route first.")
     session.delete(alias)
+    model.updated_at = clock.now()
     audit.record(session, audit.Action.ALIAS_REMOVED, actor=actor, subject=model, alias=alias.name)
 
 
@@ -328,25 +330,47 @@ VERSION_PARTS = (
 )
 
 
+_reference: BindParameter[Any] = bindparam("reference")
+REFERENCES: dict[str, ColumnElement[bool]] = {
+    "number": ModelVersion.number == _reference,
+    "approved": ModelVersion.number == RegisteredModel.latest_approved,
+    "latest": ModelVersion.number == RegisteredModel.versions_made,
+    "digest": or_(ModelVersion.artifact_digest == _reference, ModelVersion.release_digest == _reference),
+    "alias": ModelVersion.id
+    == select(Alias.version_id)
+    .where(Alias.model_id == RegisteredModel.id, Alias.name == _reference)
+    .correlate(RegisteredModel)
+    .scalar_subquery(),
+}
+"""What each kind of reference asks of a version joined with its model; ``:reference`` is its value."""
+
+
+def reference_kind(reference: str) -> tuple[str, str | int]:
+    """Which of ``REFERENCES`` a reference is, and the value to compare with."""
+    if reference.isdecimal():
+        return "number", int(reference) if len(reference) < 10 else 0
+    if reference in ("approved", "latest"):
+        return reference, reference
+    return ("digest" if reference.startswith("sha256:") else "alias"), reference
+
+
 def get_version(session: Session, full_name: str, reference: str | int, *, actor: Actor) -> ModelVersion:
     """A version by number, alias, ``approved`` (newest approved), ``latest``, or digest, with all its parts.
 
     :raises NotFound: nothing of that reference, or the model is not the actor's to see.
     """
     model = get_model(session, full_name, actor=actor)
-    query = select(ModelVersion).where(ModelVersion.model_id == model.id).options(*VERSION_PARTS)
     text = str(reference)
-    if text.isdecimal():
-        query = query.where(ModelVersion.number == int(text))
-    elif text == "approved":
-        query = query.where(ModelVersion.number == model.latest_approved)
-    elif text == "latest":
-        query = query.where(ModelVersion.number == model.versions_made)
-    elif text.startswith("sha256:"):
-        query = query.where(or_(ModelVersion.artifact_digest == text, ModelVersion.release_digest == text))
-    else:
-        query = query.join(Alias, Alias.version_id == ModelVersion.id).where(Alias.name == text)
-    version = session.scalars(query.order_by(ModelVersion.number.desc()).limit(1)).first()
+    kind, value = reference_kind(text)
+    query = (
+        select(ModelVersion)
+        .join(RegisteredModel, RegisteredModel.id == ModelVersion.model_id)
+        .where(RegisteredModel.id == model.id, REFERENCES[kind])
+        .options(*VERSION_PARTS)
+        .order_by(ModelVersion.number.desc())
+        .limit(1)
+    )
+    version = session.scalars(query, {"reference": value}).first()
     if version is None:
         if text == "approved":
             raise NotFound(
@@ -358,9 +382,12 @@ def get_version(session: Session, full_name: str, reference: str | int, *, actor
 
 
 def versions_of(session: Session, model: RegisteredModel, cursor: paging.Cursor) -> paging.Page[ModelVersion]:
-    """The versions of a model, newest first."""
+    """The versions of a model, newest first, with metrics and aliases; card and lock stay where they are."""
     query = select(ModelVersion).where(ModelVersion.model_id == model.id)
     query = query.options(
-        joinedload(ModelVersion.model), selectinload(ModelVersion.metrics), selectinload(ModelVersion.aliases)
+        *(defer(column, raiseload=True) for column in (ModelVersion.card, ModelVersion.lock, ModelVersion.environment)),
+        joinedload(ModelVersion.model),
+        selectinload(ModelVersion.metrics),
+        selectinload(ModelVersion.aliases),
     )
     return paging.fetch(session, query, (ModelVersion.number,), cursor)

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from registry import lineage
+from registry.access import Actor
 from registry.orm.catalog import Metric, ModelVersion
 
 
@@ -78,8 +79,13 @@ class Comparison:
         return f"Changed since version {self.base.number}, the last approved: {', '.join(parts)}."
 
 
-def compare(session: Session, base: ModelVersion | None, version: ModelVersion) -> Comparison:
-    """Compare two versions loaded with all their parts; without a base everything is new."""
+def compare(
+    session: Session, base: ModelVersion | None, version: ModelVersion, *, actor: Actor | None = None
+) -> Comparison:
+    """Compare two versions loaded with all their parts; without a base everything is new.
+
+    :param actor: reader; sources that are versions of models they may not know of are left out.
+    """
     return Comparison(
         base=base,
         version=version,
@@ -88,7 +94,7 @@ def compare(session: Session, base: ModelVersion | None, version: ModelVersion) 
         libraries=_changes(_libraries(base), _libraries(version)),
         inputs=_changes(_tensors(base, "inputs"), _tensors(version, "inputs")),
         outputs=_changes(_tensors(base, "outputs"), _tensors(version, "outputs")),
-        sources=_changes(_sources(session, base), _sources(session, version)),
+        sources=_changes(_sources(session, base, actor), _sources(session, version, actor)),
         files=_changes(_files(base), _files(version)),
         card=_card(base, version),
     )
@@ -135,12 +141,15 @@ def _tensors(version: ModelVersion | None, side: str) -> dict[str, str]:
     return described
 
 
-def _sources(session: Session, version: ModelVersion | None) -> dict[str, str]:
+def _sources(session: Session, version: ModelVersion | None, actor: Actor | None) -> dict[str, str]:
     if version is None:
         return {}
+    edges = lineage.sources_of(session, version)
+    hidden = lineage.hidden_parents(session, edges, actor=actor) if actor is not None else frozenset()
     return {
         f"{edge.relation.replace('_', ' ')} {edge.kind} {edge.ref}": edge.digest or "no digest"
-        for edge in lineage.sources_of(session, version)
+        for edge in edges
+        if edge.parent_id not in hidden
     }
 
 

@@ -4,12 +4,14 @@ A unit that reads cannot write: SQLite is told ``query_only``, PostgreSQL ``READ
 lock at once (``BEGIN IMMEDIATE``): a deferred SQLite transaction that turns writer late fails as busy.
 """
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from registry import audit, faults
@@ -37,17 +39,17 @@ class Database:
 
     def session(self, *, write: bool) -> Session:
         """A new session; the caller commits and closes. Prefer :meth:`read` and :meth:`write`."""
-        session = Session(self._writers if write else self._readers, expire_on_commit=False)
-        if write:
-            audit.guard(session)
+        if not write:
+            return _ReadingSession(self._readers, expire_on_commit=False)
+        session = Session(self._writers, expire_on_commit=False)
+        audit.guard(session)
         return session
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A read-only unit of work."""
+        """A read-only unit of work; what was loaded stays readable after it."""
         with self.session(write=False) as session:
             yield session
-            session.rollback()
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -59,6 +61,20 @@ class Database:
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()
+
+
+class _ReadingSession(Session):
+    """Ends in COMMIT, which stores nothing here: PostgreSQL's driver drops its prepared statements at every ROLLBACK.
+
+    Preparing them anew costs more than running them. A rollback would also empty every row that was loaded.
+    """
+
+    def close(self) -> None:
+        self.expunge_all()
+        with contextlib.suppress(SQLAlchemyError):  # a broken connection: there is nothing to lose
+            if self.in_transaction():
+                self.commit()
+        super().close()
 
 
 def commit(session: Session) -> None:

@@ -153,6 +153,11 @@ def read_log(session: Session, job_id: UUID, *, start: int = 0, most: int = 256 
     return b"".join(pieces)
 
 
+def running(session: Session) -> list[Job]:
+    """Jobs that some worker holds a lease on."""
+    return list(session.scalars(select(Job).where(Job.state == JobState.RUNNING, Job.lease_until > clock.now())))
+
+
 def get(session: Session, job_id: UUID) -> Job | None:
     """A job by id."""
     return session.get(Job, job_id)

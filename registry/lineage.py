@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
@@ -33,6 +34,8 @@ class Graph:
     """One step up and one step down from a version."""
 
     sources: Sequence[LineageEdge]
+    hidden: frozenset[UUID]
+    """Parents among the sources that belong to models the reader may not know of."""
     children: Sequence[ModelVersion]
     images: Sequence[Image]
 
@@ -79,6 +82,19 @@ def sources_of(session: Session, version: ModelVersion) -> list[LineageEdge]:
     )
 
 
+def hidden_parents(session: Session, sources: Sequence[LineageEdge], *, actor: Actor) -> frozenset[UUID]:
+    """Parent versions of models that the actor may not know of: neither their names nor their digests are told."""
+    parents = {edge.parent_id for edge in sources if edge.parent_id is not None}
+    if not parents:
+        return frozenset()
+    seen: Any = (
+        select(ModelVersion.id)
+        .join(RegisteredModel, RegisteredModel.id == ModelVersion.model_id)
+        .where(ModelVersion.id.in_(parents))
+    )
+    return frozenset(parents - set(session.scalars(catalog.visible_to(seen, actor))))
+
+
 def around(session: Session, version: ModelVersion, *, actor: Actor) -> Graph:
     """Sources, derived versions the actor may see, and images that hold the version."""
     children: Any = (
@@ -98,8 +114,10 @@ def around(session: Session, version: ModelVersion, *, actor: Actor) -> Graph:
         .order_by(Image.id.desc())
         .limit(50)
     )
+    sources = sources_of(session, version)
     return Graph(
-        sources_of(session, version),
+        sources,
+        hidden_parents(session, sources, actor=actor),
         list(session.scalars(catalog.visible_to(children, actor)).unique()),
         list(session.scalars(images)),
     )

@@ -12,6 +12,8 @@ def lock(session: Session, row: Base) -> None:
     The lock is taken by a query of its own: PostgreSQL refuses to lock through the outer joins a loaded row came with.
     """
     mapper = sa.inspect(type(row))
-    identity = [column == value for column, value in zip(mapper.primary_key, mapper.primary_key_from_instance(row), strict=True)]
+    identity = [
+        column == value for column, value in zip(mapper.primary_key, mapper.primary_key_from_instance(row), strict=True)
+    ]
     session.execute(sa.select(*mapper.primary_key).where(*identity).with_for_update())
     session.refresh(row, [attribute.key for attribute in mapper.column_attrs])

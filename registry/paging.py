@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, or_
+from sqlalchemy import ColumnElement, Select, literal, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from registry.errors import Invalid
@@ -64,12 +64,13 @@ def fetch(
 def _beyond(
     keys: Sequence[InstrumentedAttribute[Any]], values: Sequence[Any], *, descending: bool
 ) -> ColumnElement[bool]:
-    """Row-value comparison spelled out, which both databases can use an index for."""
-    branches = []
-    for place, key in enumerate(keys):
-        same = [earlier == value for earlier, value in zip(keys[:place], values, strict=False)]
-        branches.append(and_(*same, key < values[place] if descending else key > values[place]))
-    return or_(*branches)
+    """One row-value comparison: both databases start reading their index there.
+
+    Spelled out with OR it is only a filter, and every page reads all the pages before it again.
+    """
+    row = tuple_(*keys)
+    last = tuple_(*(literal(value, key.type) for key, value in zip(keys, values, strict=True)))
+    return row < last if descending else row > last
 
 
 def _encode(values: Sequence[Any]) -> str:
@@ -83,14 +84,24 @@ def _encode(values: Sequence[Any]) -> str:
 def _decode(text: str, keys: Sequence[InstrumentedAttribute[Any]]) -> list[Any]:
     try:
         plain = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        if len(plain) != len(keys):
-            raise ValueError("other list")
-        kinds = [key.type.python_type for key in keys]
-        return [
-            datetime.fromisoformat(value) if kind is datetime else UUID(value) if kind is UUID else kind(value)
-            for kind, value in zip(kinds, plain, strict=True)
-        ]
-    except (ValueError, TypeError, binascii.Error) as error:
+        if not isinstance(plain, list):
+            raise TypeError("not a row")
+        return [_plain_to(key.type.python_type, value) for key, value in zip(keys, plain, strict=True)]
+    except (ValueError, TypeError, RecursionError, binascii.Error) as error:
         raise Invalid(
             "that cursor is not one of this list", hint="Start again without a cursor.", errors=[("/cursor", "unknown")]
         ) from error
+
+
+def _plain_to(kind: type[Any], value: Any) -> Any:
+    """The column value that :func:`_encode` wrote; anything else would fail in the database instead of here."""
+    if kind is datetime:
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            raise ValueError("no time zone")
+        return moment
+    if kind is UUID and isinstance(value, str):
+        return UUID(value)
+    if type(value) is not kind or (kind is int and abs(value) >= 2**63) or (kind is str and "\0" in value):
+        raise TypeError("other column")
+    return value

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from formats import canonical, keys, merkle, notes
@@ -66,28 +67,33 @@ def latest_checkpoint(session: Session) -> AuditCheckpoint | None:
 
 
 def sign_checkpoint(session: Session, signer: keys.Signer) -> AuditCheckpoint | None:
-    """Sign the head if it grew, after checking that it extends what was signed last; ``None`` when nothing is new.
+    """Sign the head if it grew; ``None`` when nothing is new. First of all it must extend what was signed last.
 
     :raises Unavailable: the log does not extend the last checkpoint: it was cut or rewritten.
     """
     row = session.get_one(AuditHead, 1)
     frontier = merkle.Frontier.from_bytes(row.frontier)
     last = latest_checkpoint(session)
-    if frontier.size == 0 or (last is not None and last.size == frontier.size):
-        return None
     if last is not None:
         _check_extends(session, last, frontier)
+    if frontier.size == (last.size if last else 0):
+        return None
     text = notes.sign_checkpoint(notes.Checkpoint(ORIGIN, frontier.size, frontier.root()), signer)
     checkpoint = AuditCheckpoint(size=frontier.size, frontier=row.frontier, note=text, signed_at=clock.now())
-    session.add(checkpoint)
+    try:
+        with session.begin_nested():
+            session.add(checkpoint)
+    except IntegrityError:
+        return None  # another worker has just signed this size
     return checkpoint
 
 
 def _check_extends(session: Session, last: AuditCheckpoint, frontier: merkle.Frontier) -> None:
     grown = merkle.Frontier.from_bytes(last.frontier)
     newer = select(AuditEntry.leaf_hash).where(AuditEntry.seq >= last.size).order_by(AuditEntry.seq)
-    for leaf in session.scalars(newer.execution_options(yield_per=1000)):
-        grown = grown.append(leaf)
+    with session.scalars(newer.execution_options(yield_per=1000)) as leaves:
+        for leaf in leaves:
+            grown = grown.append(leaf)
     if grown != frontier:
         raise Unavailable(
             f"the audit log of {frontier.size} entries does not extend the checkpoint at {last.size}",
@@ -133,15 +139,16 @@ def verify(session: Session) -> int:
     size, root = head(session)
     hashes = []
     rows = select(AuditEntry, AuditPayload).outerjoin(AuditPayload, AuditPayload.event_id == AuditEntry.event_id)
-    for seq, (row, payload) in enumerate(
-        session.execute(rows.order_by(AuditEntry.seq).execution_options(yield_per=1000))
-    ):
-        intact = row.seq == seq and merkle.leaf_hash(row.envelope) == row.leaf_hash
-        if intact and payload is not None and payload.erased_at is None:
-            intact = canonical.loads(row.envelope)["commitment"] == commitment(payload.salt, payload.body)
-        if not intact:
-            raise Unavailable(f"entry {seq} of the audit log is not what was written", hint="Compare with a backup.")
-        hashes.append(row.leaf_hash)
+    with session.execute(rows.order_by(AuditEntry.seq).execution_options(yield_per=1000)) as found:
+        for seq, (row, payload) in enumerate(found):
+            intact = row.seq == seq and merkle.leaf_hash(row.envelope) == row.leaf_hash and payload is not None
+            if intact and payload.erased_at is None:
+                intact = canonical.loads(row.envelope)["commitment"] == commitment(payload.salt, payload.body)
+            if not intact:
+                raise Unavailable(
+                    f"entry {seq} of the audit log is not what was written", hint="Compare with a backup."
+                )
+            hashes.append(row.leaf_hash)
     if len(hashes) != size or merkle.root(hashes) != root:
         raise Unavailable(
             f"the audit log holds {len(hashes)} entries, its head says {size}", hint="Compare with a backup."

@@ -4,12 +4,15 @@ A setting ``public_url`` is read from ``COUNTERSIGN_PUBLIC_URL``; a secret may a
 ``COUNTERSIGN_SECRET_KEY_FILE``.
 """
 
+import contextlib
 import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
+
+import sqlalchemy as sa
 
 PREFIX = "COUNTERSIGN_"
 GIB = 1 << 30
@@ -89,12 +92,12 @@ class Settings:
         for spec in fields(cls):
             name = PREFIX + spec.name.upper()
             text = environ.get(name)
-            if text is None and spec.metadata["secret"] and (path := environ.get(name + "_FILE")):
+            if not text and spec.metadata["secret"] and (path := environ.get(name + "_FILE")):
                 try:
                     text = Path(path).read_text().strip()
                 except OSError as error:
                     faults.append(f"{name}_FILE={path}: {error.strerror}")
-            if text is None or text == "":
+            if not text:
                 continue
             try:
                 values[spec.name] = _convert(spec.type, text)
@@ -119,19 +122,28 @@ class Settings:
                 faults.append(f"COUNTERSIGN_PUBLIC_URL={self.public_url}: production needs an https:// address")
         if self.ca_bundle and not Path(self.ca_bundle).is_file():
             faults.append(f"COUNTERSIGN_CA_BUNDLE={self.ca_bundle}: no such file")
-        if self.max_upload_bytes < 1:
-            faults.append(f"COUNTERSIGN_MAX_UPLOAD_BYTES={self.max_upload_bytes}: must be at least 1")
+        for spec in fields(self):
+            value = getattr(self, spec.name)
+            if spec.type in (int, float) and not (value > 0 or (spec.name == "trusted_proxies" and value == 0)):
+                faults.append(f"{PREFIX}{spec.name.upper()}={value}: must be greater than 0")
+        if self.database_url and _backend(self.database_url) not in ("sqlite", "postgresql"):
+            faults.append("COUNTERSIGN_DATABASE_URL: must begin with sqlite:/// or postgresql://")
         return faults
 
     def _with_development_key(self) -> "Settings":
-        """Development keeps a random key in data_dir, so that restarts keep sessions; never a built-in one."""
+        """Development keeps a random key in data_dir, so that restarts keep sessions; never a built-in one.
+
+        Portal and worker start together: the file is linked into place whole, so that neither reads it empty.
+        """
         path = self.data_dir / "keys" / "development-secret"
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+        if not path.exists():
+            fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+            with os.fdopen(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
                 file.write(secrets.token_urlsafe(48))
-        except FileExistsError:
-            pass
+            with contextlib.suppress(FileExistsError):
+                path.hardlink_to(fresh)
+            fresh.unlink()
         return Settings(**{**{f.name: getattr(self, f.name) for f in fields(self)}, "secret_key": path.read_text()})
 
 
@@ -145,3 +157,10 @@ def _convert(kind: Any, text: str) -> Any:
             raise ValueError(f"must be one of {', '.join(allowed)}")
         return text
     return text
+
+
+def _backend(url: str) -> str | None:
+    try:
+        return sa.make_url(url).get_backend_name()
+    except sa.exc.ArgumentError:
+        return None

@@ -86,7 +86,9 @@ class LocalStore:
 
     def _publish(self, path: Path, digest: str) -> None:
         target = self.path(digest)
-        target.parent.mkdir(exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            target.parent.mkdir()
+            _sync_folder(self._objects)
         with contextlib.suppress(FileExistsError):
             target.hardlink_to(path)
         _sync_folder(target.parent)

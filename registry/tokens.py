@@ -1,19 +1,41 @@
 """API tokens: scoped, expiring, stored as hashes, shown once."""
 
+import hmac
 from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session, joinedload, selectinload
+from sqlalchemy import ColumnElement, bindparam, or_, select
+from sqlalchemy.orm import Session, joinedload
 
-from registry import access, accounts, audit, clock, names, vault
+from registry import access, audit, clock, names, paging, vault
 from registry.access import Actor, Permission
 from registry.errors import Forbidden, Invalid, NotFound, TokenRefused
-from registry.orm.account import ApiToken, Person, Role, ServiceAccount
+from registry.orm.account import ApiToken, Person, Role, RoleGrant, ServiceAccount, TeamMember
 
 MAX_DAYS = 365
 TOUCH = timedelta(minutes=1)
+
+_HOLDER = (
+    select(
+        ApiToken,
+        Person.username,
+        Person.active,
+        RoleGrant.role,
+        RoleGrant.confirmed_by,
+        RoleGrant.bootstrap,
+        TeamMember.team_id,
+        ServiceAccount.name.label("service_name"),
+        ServiceAccount.active.label("service_active"),
+        ServiceAccount.team_id.label("service_team"),
+    )
+    .outerjoin(Person, Person.id == ApiToken.person_id)
+    .outerjoin(RoleGrant, RoleGrant.person_id == Person.id)
+    .outerjoin(TeamMember, TeamMember.person_id == Person.id)
+    .outerjoin(ServiceAccount, ServiceAccount.id == ApiToken.service_id)
+    .where(ApiToken.handle == bindparam("handle"))
+)
+"""A token and who holds it, a row for each of a person's roles and teams: one statement before every request."""
 
 
 def create(
@@ -68,32 +90,32 @@ def authenticate(session: Session, token: str) -> tuple[ApiToken, Actor]:
     :raises TokenRefused: unknown, revoked, expired, or its owner is disabled.
     """
     handle, secret = vault.split_token(token)
-    row = session.scalars(
-        select(ApiToken)
-        .where(ApiToken.handle == handle)
-        .options(
-            joinedload(ApiToken.person).options(selectinload(Person.roles), selectinload(Person.teams)),
-            joinedload(ApiToken.service),
-        )
-    ).one_or_none()
-    if row is None or row.secret_hash != vault.hash_secret(secret) or row.revoked_at is not None:
+    rows = session.execute(_HOLDER, {"handle": handle}).all()
+    row = rows[0].ApiToken if rows else None
+    if row is None or not hmac.compare_digest(row.secret_hash, vault.hash_secret(secret)) or row.revoked_at is not None:
         raise TokenRefused("the token is unknown or revoked", hint="Create a new one under Tokens.")
     if row.expires_at < clock.now():
         raise TokenRefused(f"the token expired on {row.expires_at:%d %B %Y}", hint="Create a new one under Tokens.")
-    scopes = frozenset(row.scopes)
-    if row.person is not None:
-        if not row.person.active:
-            raise TokenRefused("this account is disabled", hint="Ask an administrator.")
-        return row, accounts.actor_for(row.person, scopes=scopes)
-    service = row.service
-    if service is None or not service.active:
-        raise TokenRefused("this service account is disabled", hint="Ask a member of its team.")
+    holder = rows[0]
+    if row.service_id is not None:
+        if not holder.service_active:
+            raise TokenRefused("this service account is disabled", hint="Ask a member of its team.")
+        return row, Actor(
+            ref=f"service:{row.service_id.hex}",
+            name=holder.service_name,
+            roles=frozenset({Role.SCIENTIST}),
+            teams=frozenset({holder.service_team}),
+            scopes=frozenset(row.scopes),
+        )
+    if not holder.active:
+        raise TokenRefused("this account is disabled", hint="Ask an administrator.")
     return row, Actor(
-        ref=service.audit_ref(),
-        name=service.name,
-        roles=frozenset({Role.SCIENTIST}),
-        teams=frozenset({service.team_id}),
-        scopes=scopes,
+        ref=f"person:{row.person_id.hex}",
+        name=holder.username,
+        person_id=row.person_id,
+        roles=frozenset(each.role for each in rows if each.role and (each.confirmed_by is not None or each.bootstrap)),
+        teams=frozenset(each.team_id for each in rows if each.team_id),
+        scopes=frozenset(row.scopes),
     )
 
 
@@ -105,23 +127,40 @@ def touch(session: Session, token_id: UUID) -> None:
 
 
 def of_actor(session: Session, actor: Actor) -> list[ApiToken]:
-    """The person's tokens and those of their teams' service accounts, newest first."""
+    """The person's tokens and those of their teams' service accounts, newest first, at most 200."""
+    return list(listing(session, paging.Cursor(limit=paging.MAX_LIMIT), actor=actor).items)
+
+
+def listing(session: Session, cursor: paging.Cursor, *, actor: Actor) -> paging.Page[ApiToken]:
+    """Like :func:`of_actor`, page by page."""
+    access.require(actor, Permission.MANAGE_TOKENS)
+    query = select(ApiToken).where(_manageable(actor)).options(joinedload(ApiToken.service))
+    return paging.fetch(session, query, (ApiToken.id,), cursor)
+
+
+def get(session: Session, token_id: UUID, *, actor: Actor) -> ApiToken:
+    """One of the tokens the actor may end.
+
+    :raises NotFound: no such token, or somebody else's.
+    """
+    access.require(actor, Permission.MANAGE_TOKENS)
+    query = select(ApiToken).where(ApiToken.id == token_id, _manageable(actor)).options(joinedload(ApiToken.service))
+    row = session.scalars(query).one_or_none()
+    if row is None:
+        raise NotFound("there is no such token of yours")
+    return row
+
+
+def _manageable(actor: Actor) -> ColumnElement[bool]:
     services = select(ServiceAccount.id).where(ServiceAccount.team_id.in_(actor.teams))
-    query = select(ApiToken).where((ApiToken.person_id == actor.person_id) | ApiToken.service_id.in_(services))
-    return list(session.scalars(query.options(joinedload(ApiToken.service)).order_by(ApiToken.id.desc()).limit(200)))
+    of_teams = ApiToken.service_id.in_(services)
+    # Without a person (a service account asks) comparing would mean IS NULL: everybody's service tokens.
+    return of_teams if actor.person_id is None else or_(ApiToken.person_id == actor.person_id, of_teams)
 
 
 def revoke(session: Session, token_id: UUID, *, actor: Actor) -> ApiToken:
     """End a token now; its owner, or a member of the service account's team, may."""
-    access.require(actor, Permission.MANAGE_TOKENS)
-    row = session.scalars(
-        select(ApiToken).where(ApiToken.id == token_id).options(joinedload(ApiToken.service))
-    ).one_or_none()
-    mine = row is not None and (
-        row.person_id == actor.person_id if row.service is None else row.service.team_id in actor.teams
-    )
-    if row is None or not mine:
-        raise NotFound("there is no such token of yours")
+    row = get(session, token_id, actor=actor)
     if row.revoked_at is None:
         row.revoked_at = clock.now()
         audit.record(session, audit.Action.TOKEN_REVOKED, actor=actor, subject=row, name=row.name)

@@ -1,9 +1,12 @@
 """Which bytes exist, and who may refer to them."""
 
-from sqlalchemy import select
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from registry import access, catalog
+from registry import access, catalog, clock
 from registry.access import Actor, Permission
 from registry.errors import NotFound
 from registry.orm.catalog import Blob, ModelVersion, RegisteredModel, Upload, VersionFile
@@ -15,13 +18,17 @@ def note(session: Session, *, actor: Actor, digest: str, size: int) -> bool:
     The object itself must be in the store already: a row without an object would promise what is not there.
     """
     access.require(actor, Permission.PUSH)
-    if session.get(Blob, digest) is None:
-        session.add(Blob(digest=digest, size=size))
-        session.flush()
-    if session.get(Upload, (digest, actor.ref)) is not None:
-        return False
-    session.add(Upload(digest=digest, actor=actor.ref))
-    return True
+    now = clock.now()
+    # The same bytes may arrive twice at once; whichever comes second finds the row there.
+    _insert(session, Blob, digest=digest, size=size, created_at=now)
+    return _insert(session, Upload, digest=digest, actor=actor.ref, created_at=now)
+
+
+def _insert(session: Session, table: type[Blob | Upload], **values: Any) -> bool:
+    """Insert unless the row is there; returns whether it was not."""
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    result = session.execute(insert(table).values(**values).on_conflict_do_nothing())
+    return cast("CursorResult[Any]", result).rowcount == 1
 
 
 def may_refer(session: Session, digest: str, *, actor: Actor) -> Blob | None:

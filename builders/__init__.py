@@ -1,0 +1,1 @@
+"""Uploaded bytes become checked versions, and approved versions become images."""

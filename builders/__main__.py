@@ -1,0 +1,48 @@
+"""The worker's command: ``python -m builders`` works through the queue; ``run BUNDLE`` runs a bundle's current image."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from builders import platform, run
+from builders.containers import EngineError
+from builders.smoke import NotReady
+from builders.worker import Worker
+from registry import schema
+from registry.db import Database
+from registry.errors import RegistryError
+from registry.settings import Settings, SettingsError
+from registry.store import LocalStore
+
+logger = logging.getLogger("builders")
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m builders")
+    commands = parser.add_subparsers(dest="command")
+    commands.add_parser("work", help="work through the queue (the default)")
+    runner = commands.add_parser("run", help="run the current image of a bundle until stopped")
+    runner.add_argument("bundle", help="team/bundle")
+    runner.add_argument("--summary", type=Path, help="also write the addresses to this file")
+    arguments = parser.parse_args(argv)
+    try:
+        settings = Settings.load()
+        logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
+        database = Database(settings.url)
+        if not schema.is_current(database):
+            raise SettingsError("the database is not at the newest revision; run: flask --app wsgi registry upgrade")
+        found = platform.detect(settings, LocalStore(settings.store_dir.absolute()))
+        if arguments.command == "run":
+            return run.run(database, found, arguments.bundle, arguments.summary)
+        logger.info("isolation: %s %s", found.isolation, found.note)
+        Worker(settings, database, found.store, found).run()
+    except (SettingsError, platform.NotReady, EngineError, RegistryError, NotReady) as error:
+        hint = getattr(error, "hint", "")
+        print(f"{error} {hint}".rstrip(), file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,360 @@
+"""From a build request to a released image: approval checked again, layers, plan, engine, smoke test, record."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from builders import plan, smoke, statements, tarball
+from builders.jobs import Job, JobFailed, TryLater
+from builders.plan import BuildPlan, Part
+from builders.platform import Platform
+from formats import canonical, manifest
+from formats import digest as digests
+from formats.artifacts import File
+from formats.lock import Lock, Target, environment_id
+from formats.signature import Signature
+from registry import VERSION, builds, catalog, checking, clock, faults, jobs
+from registry.orm.catalog import RELEASED, ModelVersion
+from registry.orm.image import Build
+from registry.store import LocalStore
+from registry.versions import SAMPLE
+
+MODELS_PATH = f"{plan.ROOT}/models"
+ENVIRONMENTS_PATH = f"{plan.ROOT}/envs"
+SEALED_ROWS = 20
+MAX_SAMPLE = 16 << 20
+
+
+@dataclass(frozen=True)
+class Release:
+    """An approved version as the bake needs it: read once, no session behind it."""
+
+    version_id: UUID
+    ref: str
+    model: str
+    number: int
+    release_digest: str
+    lock: Lock
+    signature: Signature
+    format: str
+    artifact: str
+    files: dict[str, tuple[str, int]]
+    names: list[str]
+    answers: dict[str, Any]
+    card: dict[str, Any]
+    estimator: str
+    metrics: tuple[statements.Metric, ...]
+
+    @property
+    def path(self) -> str:
+        """Folder in the image."""
+        return f"{MODELS_PATH}/{self.model.replace('/', '--')}-{self.number}"
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether its sample rows may enter the image."""
+        return self.card.get("sample_kind") == "synthetic"
+
+
+def run(job: Job, store: LocalStore, platform: Platform) -> None:
+    """Bake one build. Same inputs, same image digest: doing it again after a crash does no harm."""
+    with job.database.write() as session:
+        started = jobs.own(session, job.id, job.fence).started_at or clock.now()
+        build = builds.start(session, job.subject_id)
+        bundle, recipe = build.bundle.full_name, build.recipe
+    releases = _releases(job, recipe)
+    job.log(f"baking {bundle}: {', '.join(release.ref for release in releases)}")
+    _check_targets(releases, platform)
+    built, sealed = _plan(job, store, platform, bundle, recipe, releases)
+    job.log(f"image digest will be {built.image_digest}")
+    report = smoke.test(job, platform, built, _real_rows(releases, store))
+    job.log(report["summary"])
+    if report["outcome"] != "passed":
+        raise JobFailed(
+            "smoke-test", report["summary"], hint="Nothing was released. Read the log, then retry or push again."
+        )
+    baked = _baked(
+        built, sealed, report, releases, platform, _statements(job, built, sealed, releases, platform, started)
+    )
+    if platform.engine:
+        platform.engine.tag(built.image_id, _tag(bundle, built))
+    faults.reach("tagged")
+    with job.database.write() as session:
+        image = builds.release(session, _build(session, job.subject_id), baked)
+        jobs.log(session, job.id, job.fence, f"released {image.digest}, isolation: {platform.isolation}")
+        jobs.finish(session, job.id, job.fence)
+
+
+def give_up(session: Session, job: Job, error: dict[str, str]) -> None:
+    """The last attempt failed: the bundle's owners are told, its last image stays."""
+    builds.fail(session, _build(session, job.subject_id), error)
+
+
+def _build(session: Session, build_id: UUID) -> Build:
+    return session.get_one(Build, build_id)
+
+
+# -------------------------------------------------------------------------------------------- what was approved, again
+
+
+def _releases(job: Job, recipe: dict[str, Any]) -> list[Release]:
+    """The recipe's versions, each still approved and still what was approved.
+
+    :raises JobFailed: a version is no longer approved, or its content has another digest than the one signed.
+    """
+    wanted = {member["version"]: member for route in recipe["routes"] for member in route["members"]}
+    found = []
+    with job.database.read() as session:
+        for version_id, member in wanted.items():
+            version = session.get_one(ModelVersion, UUID(version_id), options=catalog.VERSION_PARTS)
+            if version.stage not in RELEASED:
+                raise JobFailed(
+                    "not-approved",
+                    f"{member['ref']} is {version.stage.replace('_', ' ')}",
+                    hint="Change the routes, or have it approved.",
+                )
+            digest = checking.recompute(session, version)
+            if not digest == version.release_digest == member["release_digest"]:
+                raise JobFailed(
+                    "digest-mismatch",
+                    f"{member['ref']} was approved as {member['release_digest']}, its content is {digest}",
+                    hint="Somebody changed the database: compare it with the audit log before anything else.",
+                )
+            found.append(_release(version, digest))
+    return sorted(found, key=lambda release: (release.model, release.number))
+
+
+def _release(version: ModelVersion, digest: str) -> Release:
+    facts = {report.step: report.body["facts"] for report in version.reports}
+    return Release(
+        version_id=version.id,
+        ref=f"{version.model.full_name}:{version.number}",
+        model=version.model.full_name,
+        number=version.number,
+        release_digest=digest,
+        lock=Lock.from_dict(version.lock),
+        signature=Signature.from_dict(version.signature),
+        format=version.format,
+        artifact=version.artifact,
+        files={file.path: (file.digest, file.size) for file in version.files},
+        names=facts["scan"]["globals"],
+        answers=facts["predict"]["answers"],
+        card=version.card_head,
+        estimator=facts["introspect"]["class"],
+        metrics=tuple(statements.Metric(item.name, item.value, item.dataset) for item in version.metrics),
+    )
+
+
+def _check_targets(releases: Sequence[Release], platform: Platform) -> None:
+    for release in releases:
+        if release.lock.target != platform.base.target:
+            raise JobFailed(
+                "other-target",
+                f"{release.ref} was checked for {_say(release.lock.target)}, this worker bakes for {_say(platform.base.target)}",
+                hint="Run a worker for that target, or push the version again.",
+            )
+
+
+def _say(target: Target) -> str:
+    return f"{target.os} {target.arch} {target.libc} Python {target.python}"
+
+
+# ------------------------------------------------------------------------------------------------- layers and the plan
+
+
+def _plan(
+    job: Job, store: LocalStore, platform: Platform, bundle: str, recipe: dict[str, Any], releases: Sequence[Release]
+) -> tuple[BuildPlan, bytes]:
+    """Write the layers that are not there yet; returns the plan and the sealed manifest's bytes."""
+    runtime = platform.runtime_part(job.name)
+    if runtime is None:
+        raise TryLater(
+            "no-runtime", "the serving runtime's wheels are not in the store", hint="Any check fetches them: retry one."
+        )
+    locks = {release.lock.digest: release.lock for release in releases}
+    environments = [
+        Part("environment", f"{ENVIRONMENTS_PATH}/{environment_id(digest)}", layer, digest)
+        for digest, lock in sorted(locks.items())
+        if (layer := platform.site_layer(lock, f"{ENVIRONMENTS_PATH}/{environment_id(digest)}", job.name))
+    ]
+    job.log(f"environments: {', '.join(part.path.rpartition('/')[2] for part in environments)}")
+    app, app_files = platform.app_layer(job.name)
+    models, described = [], []
+    for release in releases:
+        part, entry = _model(release, store, platform)
+        models.append(part)
+        described.append(entry)
+    document = manifest.Manifest(
+        bundle=bundle,
+        target=platform.base.target,
+        base=platform.base.digest,
+        runtime=manifest.Runtime(runtime.made_of, runtime.path, runtime.layer.diff_id),
+        app=manifest.App(plan.APP_PATH, app_files),
+        environments=tuple(
+            manifest.Environment(environment_id(part.made_of), part.made_of, part.path, part.layer.diff_id)
+            for part in environments
+        ),
+        models=tuple(described),
+        routes=tuple(
+            manifest.Route(
+                route["name"],
+                tuple(
+                    manifest.Member(member["ref"], member["weight"], tuple(member["bounds"]))
+                    for member in route["members"]
+                ),
+            )
+            for route in recipe["routes"]
+        ),
+    )
+    sealed = manifest.seal(document, platform.release_key)
+    layer = platform.layers.add([tarball.file(plan.MANIFEST_PATH, sealed)])
+    built = plan.plan(
+        bundle=bundle,
+        base=platform.base,
+        runtime=runtime,
+        environments=environments,
+        app=Part("app", plan.APP_PATH, app, canonical.digest([file.to_dict() for file in app_files])),
+        models=models,
+        manifest=Part("manifest", plan.MANIFEST_PATH, layer, digests.of_bytes(sealed)),
+        releases=[release.release_digest for release in releases],
+    )
+    return built, sealed
+
+
+def _model(release: Release, store: LocalStore, platform: Platform) -> tuple[Part, manifest.Model]:
+    """The layer of one model and its entry in the manifest: the artifact, its names, signature and sealed rows."""
+    written = {
+        "allow.json": canonical.dumps({"globals": release.names}),
+        "signature.json": canonical.dumps(release.signature.to_dict()),
+    }
+    if release.synthetic:
+        rows = sample_rows(release, store)[:SEALED_ROWS]
+        answers = {name: values[: len(rows)] for name, values in release.answers.items()}
+        written["sealed.json"] = canonical.dumps({"rows": rows, "answers": answers})
+    digest, size = release.files[release.artifact]
+    files = [
+        File(release.artifact, digest, size),
+        *(File(name, digests.of_bytes(data), len(data)) for name, data in written.items()),
+    ]
+    files.sort(key=lambda file: file.path)
+    entries = [tarball.file(f"{release.path}/{name}", data) for name, data in written.items()]
+    entries.append(tarball.stream(f"{release.path}/{release.artifact}", size, lambda: store.open(digest)))
+    layer = platform.layers.add(entries)
+    described = manifest.Model(
+        ref=release.ref,
+        model=release.model,
+        number=release.number,
+        release_digest=release.release_digest,
+        environment=environment_id(release.lock.digest),
+        path=release.path,
+        format=release.format,
+        artifact=release.artifact,
+        files=tuple(files),
+        signature=release.signature,
+    )
+    return Part("model", release.path, layer, canonical.digest([file.to_dict() for file in files])), described
+
+
+def sample_rows(release: Release, store: LocalStore) -> list[dict[str, Any]]:
+    """The version's sample records."""
+    data = store.read(release.files[SAMPLE][0], limit=MAX_SAMPLE)
+    return [json.loads(line) for line in data.decode().splitlines() if line.strip()]
+
+
+def _real_rows(releases: Sequence[Release], store: LocalStore) -> dict[str, Any]:
+    """Rows of versions whose sample may not enter the image: the smoke test feeds them from outside."""
+    return {
+        release.ref: {
+            "rows": sample_rows(release, store)[:SEALED_ROWS],
+            "answers": {n: v[:SEALED_ROWS] for n, v in release.answers.items()},
+        }
+        for release in releases
+        if not release.synthetic
+    }
+
+
+# ----------------------------------------------------------------------------------------------------------- the record
+
+
+def _tag(bundle: str, built: BuildPlan) -> str:
+    return f"countersign/{bundle}:{digests.parse(built.image_digest)[:12]}"
+
+
+def _statements(
+    job: Job, built: BuildPlan, sealed: bytes, releases: Sequence[Release], platform: Platform, started: datetime
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The bill of materials, and the signed provenance."""
+    runtime, models = platform.runtime_lock(), [_facts(release) for release in releases]
+    bom = statements.bill_of_materials(built, runtime=runtime, models=models, countersign_version=VERSION)
+    ran = statements.Run(platform.settings.public_url, job.id.hex, clock.rfc3339(started), clock.rfc3339(clock.now()))
+    statement = statements.provenance(
+        built,
+        runtime=runtime,
+        models=models,
+        manifest_digest=digests.of_bytes(sealed),
+        countersign_version=VERSION,
+        run=ran,
+    )
+    return json.loads(bom), json.loads(statements.signed(statement, platform.release_key))
+
+
+def _facts(release: Release) -> statements.ModelFacts:
+    def lines(value: Any) -> tuple[str, ...]:
+        return tuple(str(item) for item in value) if isinstance(value, list) else (str(value),) if value else ()
+
+    card = release.card
+    return statements.ModelFacts(
+        ref=release.ref,
+        release_digest=release.release_digest,
+        lock=release.lock,
+        task=str(card.get("task", "")),
+        files=tuple(File(path, digest, size) for path, (digest, size) in sorted(release.files.items())),
+        estimator=release.estimator,
+        licence=str(card.get("licence", "")),
+        inputs=tuple(f"{item.name}: {item.datatype} {list(item.shape)}" for item in release.signature.inputs),
+        outputs=tuple(f"{item.name}: {item.datatype} {list(item.shape)}" for item in release.signature.outputs),
+        metrics=release.metrics,
+        uses=lines(card.get("uses")),
+        limits=lines(card.get("limits")),
+    )
+
+
+def _baked(
+    built: BuildPlan,
+    sealed: bytes,
+    report: dict[str, Any],
+    releases: Sequence[Release],
+    platform: Platform,
+    said: tuple[dict[str, Any], dict[str, Any]],
+) -> builds.Baked:
+    parts = {part.layer.diff_id: part for part in built.parts}
+    layers = [
+        {
+            "diff_id": layer.diff_id,
+            "size": layer.size,
+            "what": parts[layer.diff_id].path if layer.diff_id in parts else "base",
+        }
+        for layer in built.image.layers
+    ]
+    return builds.Baked(
+        digest=built.image_digest,
+        engine_id=built.image_id,
+        isolation=platform.isolation,
+        base=built.base.digest,
+        target=built.base.target.to_dict(),
+        size=sum(layer.size for layer in built.image.layers),
+        layers=layers,
+        config=built.image.config.decode(),
+        manifest=built.image.manifest.decode(),
+        sealed=json.loads(sealed),
+        sbom=said[0],
+        provenance=said[1],
+        smoke=report,
+        key_fingerprint=platform.release_key.fingerprint,
+        members=[release.version_id for release in releases],
+    )

@@ -1,0 +1,196 @@
+"""What this worker bakes with: engine or host, base, layers and keys; found once at start."""
+
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from builders import engine as engines
+from builders import resolver, runtimes
+from builders.base import BaseUnavailable, find_base, host_base
+from builders.containers import EngineError
+from builders.engine import Engine
+from builders.layers import LayerStore
+from builders.plan import RUNTIME_PATH, Base, Part
+from builders.runtimes import Compiler, ContainerCompiler, HostCompiler
+from formats import canonical, keys
+from formats import digest as digests
+from formats.artifacts import File
+from formats.lock import Lock
+from registry.settings import Settings
+from registry.store import LocalStore
+
+logger = logging.getLogger(__name__)
+CHECKOUT = Path(__file__).resolve().parent.parent
+REQUIREMENTS = CHECKOUT / "serving" / "requirements.txt"
+STALE_PREFIX = "countersign-"
+
+
+class NotReady(Exception):
+    """Containers were demanded and cannot be had; the message names the one missing thing."""
+
+
+@dataclass
+class Platform:
+    """One engine (or none), one base, one folder of layers, two keys."""
+
+    base: Base
+    engine: Engine | None
+    note: str
+    """Why models run as processes; empty in container mode."""
+    layers: LayerStore
+    store: LocalStore
+    settings: Settings
+    audit_key: keys.FileSigner
+    release_key: keys.FileSigner
+
+    @property
+    def isolation(self) -> str:
+        """``container`` or ``process``."""
+        return "container" if self.engine else "process"
+
+    def report(self) -> dict[str, Any]:
+        """What the portal is told of this worker."""
+        return {
+            "isolation": self.isolation,
+            "note": self.note,
+            "target": self.base.target.to_dict(),
+            "base": self.base.digest,
+        }
+
+    def compiler(self, name: str) -> Compiler:
+        """Compiles modules with the base's Python; ``name`` is that of its container."""
+        if self.engine:
+            return ContainerCompiler(self.engine, self.base, self.layers, name)
+        return HostCompiler(self.layers)
+
+    def remove_stale(self, keep: Collection[str]) -> None:
+        """Remove containers and scratch folders of jobs that nobody holds any more."""
+        if self.engine:
+            self.engine.remove_stale(STALE_PREFIX, keep)
+        for folder in self.scratch_root().iterdir():
+            if folder.name.startswith(STALE_PREFIX) and folder.name not in keep:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def scratch_root(self) -> Path:
+        """Where jobs keep their scratch folders, each named after its job and fence."""
+        root = self.settings.data_dir.absolute() / "scratch"
+        root.mkdir(parents=True, exist_ok=True)
+        return root
+
+    # ------------------------------------------------------------------------------------------ the serving runtime
+
+    def prepare_runtime(self, log: Callable[[str], None]) -> Lock:
+        """Resolve and fetch the serving runtime's wheels for this target, once; bakes then need no network."""
+        known = self._known_runtime()
+        if known is not None and all(self.store.has(wheel.sha256) for wheel in known.wheels):
+            return known
+        log("fetching the serving runtime's wheels")
+        lock = resolver.resolve_requirements(REQUIREMENTS, self.base.target, index=self.index())
+        resolver.fetch(lock, self.keep_wheel, has=self.store.has, index=self.index())
+        path = self._runtime_path()
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as sink:
+            json.dump(lock.to_dict(), sink)
+        Path(sink.name).replace(path)
+        return lock
+
+    def runtime_part(self, name: str) -> Part | None:
+        """The runtime's layer, from wheels in the store; ``None`` when they were never fetched for this target."""
+        lock = self._known_runtime()
+        if lock is None or not all(self.store.has(wheel.sha256) for wheel in lock.wheels):
+            return None
+        return Part("runtime", RUNTIME_PATH, self.site_layer(lock, RUNTIME_PATH, name), lock.digest)
+
+    def runtime_lock(self) -> Lock:
+        """The serving runtime's lock for this target, once prepared.
+
+        :raises NotReady: no check has fetched it yet.
+        """
+        if (lock := self._known_runtime()) is None:
+            raise NotReady("the serving runtime was never resolved for this target; any check does it")
+        return lock
+
+    def site_layer(self, lock: Lock, path: str, name: str) -> Any:
+        """The layer of a lock's wheels at ``path``, made or kept from before."""
+        return runtimes.site_layer(
+            lock, path, base=self.base, store=self.layers, open_blob=self.store.open, compiler=self.compiler(name)
+        )
+
+    def app_layer(self, name: str) -> tuple[Any, tuple[File, ...]]:
+        """The layer of our own serving code, and its files."""
+        return runtimes.app_layer(CHECKOUT, base=self.base, store=self.layers, compiler=self.compiler(name))
+
+    def _runtime_path(self) -> Path:
+        folder = self.layers.root / "runtimes"
+        folder.mkdir(exist_ok=True)
+        made_of = canonical.digest(
+            {"requirements": digests.of_file(REQUIREMENTS)[0], "target": self.base.target.to_dict()}
+        )
+        return folder / f"{digests.parse(made_of)}.json"
+
+    def _known_runtime(self) -> Lock | None:
+        try:
+            return Lock.from_dict(json.loads(self._runtime_path().read_text()))
+        except FileNotFoundError:
+            return None
+
+    def index(self) -> resolver.Index:
+        """Where wheels come from."""
+        return resolver.Index(url=self.settings.index_url, ca_bundle=self.settings.ca_bundle)
+
+    def keep_wheel(self, source: BinaryIO, expected: str, size: int) -> None:
+        """Take a wheel into the store while it is downloaded."""
+        self.store.put(source, expected=expected, limit=size)
+
+
+def detect(settings: Settings, store: LocalStore) -> Platform:
+    """Find engine and base, or say why models will run as processes.
+
+    :raises NotReady: ``isolation`` is ``container`` and something is missing.
+    """
+    layers = LayerStore(settings.layers_dir.absolute())
+    engine, base, note = None, None, "containers are switched off (COUNTERSIGN_ISOLATION=process)"
+    if settings.isolation != "process":
+        try:
+            engine, base = _containers(settings, layers)
+            note = ""
+        except (EngineError, BaseUnavailable) as error:
+            note = f"{error}. {error.hint}"
+            if settings.isolation == "container":
+                raise NotReady(note) from error
+            engine = None
+    settings.keys_dir.mkdir(parents=True, exist_ok=True)
+    return Platform(
+        base=base or host_base(),
+        engine=engine,
+        note=note,
+        layers=layers,
+        store=store,
+        settings=settings,
+        audit_key=_key(settings.keys_dir / "audit.pem"),
+        release_key=_key(settings.keys_dir / "release.pem"),
+    )
+
+
+def _containers(settings: Settings, layers: LayerStore) -> tuple[Engine, Base]:
+    engine = engines.connect(os.environ)
+    made_here = settings.data_dir.absolute() / "base" / "base.oci.tar"
+    if not settings.base_image and not made_here.is_file():
+        raise BaseUnavailable(
+            "there is no base image",
+            hint="Run `make base-image`, or set COUNTERSIGN_BASE_IMAGE to one your engine can pull.",
+        )
+    return engine, find_base(settings.base_image or str(made_here), engine=engine, store=layers)
+
+
+def _key(path: Path) -> keys.FileSigner:
+    """The key in ``path``; made at the first start of an installation, and then to be backed up."""
+    if path.exists():
+        return keys.FileSigner(path)
+    logger.info("made a new key: %s", path)
+    return keys.generate(path)

@@ -1,0 +1,79 @@
+"""`python -m builders run BUNDLE`: run the current image of a bundle, in a container or as a process, until stopped."""
+
+import json
+import secrets
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import select
+
+from builders import smoke
+from builders.containers import Hardened
+from builders.image import Image as Assembled
+from builders.plan import GRPC_PORT, REST_PORT
+from builders.platform import Platform
+from builders.tarball import Layer
+from registry.db import Database
+from registry.errors import NotFound
+from registry.orm.image import Bundle, Image
+
+
+def run(database: Database, platform: Platform, bundle: str, summary: Path | None) -> int:
+    """Start the image, say where it listens (and write that to ``summary``), and wait for SIGTERM or Ctrl-C."""
+    with database.read() as session:
+        query = select(Image).join(Bundle, Bundle.current_image_id == Image.id).where(Bundle.full_name == bundle)
+        found = session.scalars(query).one_or_none()
+        if found is None:
+            raise NotFound(f"bundle {bundle} has no image yet", hint="It is baked when its versions are approved.")
+        image = Assembled(
+            found.config.encode(), tuple(Layer(layer["diff_id"], layer["size"]) for layer in found.layers)
+        )
+        digest, isolation = found.digest, found.isolation
+    with _started(platform, image, isolation) as address:
+        said = {"bundle": bundle, "image_digest": digest, "isolation": isolation, **address}
+        if summary:
+            partial = summary.with_suffix(".new")
+            partial.write_text(json.dumps(said))
+            partial.replace(summary)
+        print(json.dumps(said), flush=True)  # noqa: T201 - the command's output
+        _wait_for_signal()
+    return 0
+
+
+@contextmanager
+def _started(platform: Platform, image: Assembled, isolation: str) -> Iterator[dict[str, str]]:
+    name = f"run-{secrets.token_hex(6)}"  # not a job: a starting worker leaves it alone
+    if isolation == "process":
+        with smoke.running(image.layers, platform, platform.scratch_root() / name) as address:
+            yield address
+        return
+    if platform.engine is None:
+        raise NotFound("this image needs a container engine, and none is used here", hint=platform.note)
+    image_id = platform.engine.load(image, platform.layers)
+    wanted = Hardened(
+        image_id,
+        name,
+        environment={"COUNTERSIGN_KEY_FINGERPRINT": platform.release_key.fingerprint},
+        ports=(REST_PORT, GRPC_PORT),
+    )
+    with platform.engine.start(wanted) as container:
+        ports = container.ports()
+        smoke.wait_until_ready(ports[REST_PORT], container)
+        yield {"rest_url": f"http://127.0.0.1:{ports[REST_PORT]}", "grpc_target": f"127.0.0.1:{ports[GRPC_PORT]}"}
+        container.stop()
+
+
+def _wait_for_signal() -> None:
+    stopped = False
+
+    def stop(_number: int, _frame: object) -> None:
+        nonlocal stopped
+        stopped = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    while not stopped:
+        time.sleep(0.2)

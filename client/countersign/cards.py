@@ -1,0 +1,88 @@
+"""Model cards: Markdown with a YAML head. Reading the head, the template, and filling one from arguments."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+REQUIRED = ("purpose", "task", "owner", "contact")
+RECOMMENDED = ("inputs", "outputs", "training_data", "limits", "licence")
+# May be left out, but not left empty.
+OPTIONAL = (*RECOMMENDED, "metrics", "uses", "prohibited_uses")
+SAMPLE_KINDS = ("synthetic", "masked", "real")
+
+TEMPLATE = """\
+---
+# One sentence that a stranger understands: what is this model for?
+purpose: ""
+# text-classification, tabular-classification, regression, clustering, ...
+task: ""
+# The team or person answerable for it, and where to ask.
+owner: {owner}
+contact: ""
+# What goes in and what comes out, for people.
+inputs: ""
+outputs: ""
+# Which data, from when, how it was chosen, what is known to be wrong with it.
+training_data: ""
+# How good, on which data, against which baseline.
+metrics: ""
+# Where it fails and where it must not be used.
+limits: ""
+licence: ""
+# What sample.jsonl holds: synthetic, masked or real rows. Real rows never enter images or evidence packs.
+sample_kind: synthetic
+---
+
+# {title}
+
+Say here what a reviewer needs to know: why this model, how it was validated, what changed since the last version.
+"""
+
+
+class BadCard(ValueError):
+    """The card has no head that can be read. The message says where."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 without dates: a card that says 2026-10-31 means the text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def template(name: str) -> str:
+    """A card to fill in, for the model ``team/name``."""
+    team, _, model = name.partition("/")
+    return TEMPLATE.format(owner=yaml.safe_dump(team).partition("\n")[0], title=model.replace("-", " ").capitalize())
+
+
+def head(text: str) -> dict[str, Any]:
+    """The fields of the card's head.
+
+    :raises BadCard: no head, no end of it, or not YAML (with the line).
+    """
+    lines = text.lstrip("\ufeff").replace("\r\n", "\n").split("\n")
+    if lines[0].strip() != "---":
+        raise BadCard("the card has no head: its first line is ---, then YAML fields, then ---")
+    end = next((number for number, line in enumerate(lines[1:], 1) if line.strip() == "---"), None)
+    if end is None:
+        raise BadCard("the card's head does not end: close it with a line ---")
+    try:
+        fields = yaml.load("\n".join(lines[1:end]), Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 2}" if mark else "the head"
+        raise BadCard(f"the card's head is not YAML at {where}: {getattr(error, 'problem', error)}") from None
+    if not isinstance(fields, dict):
+        raise BadCard("the card's head holds no fields: write one per line, as in `purpose: ...`")
+    return fields
+
+
+def write(fields: Mapping[str, Any], body: str) -> str:
+    """A card with ``fields`` as its head, those without a value left out."""
+    kept = {key: value for key, value in fields.items() if value not in (None, "", [], {}, ())}
+    return f"---\n{yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=100)}---\n\n{body.strip()}\n"

@@ -1,0 +1,107 @@
+"""Bundles: list, read, change, bake."""
+
+from uuid import UUID
+
+from flask import flash, g, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as BaseResponse
+
+from portal import access, db, filters
+from portal.bundles import bp
+from portal.bundles.forms import NewBundleForm, RoutesForm, read, write
+from registry import builds, bundles, paging, waiting
+from registry.access import Permission
+from registry.orm.image import Bundle, Rebuild
+
+Answer = str | tuple[str, int] | BaseResponse
+
+
+@bp.get("")
+def index() -> str:
+    """All bundles one may know of, by name."""
+    page = bundles.listing(db.session(), paging.Cursor(limit=50, after=request.args.get("cursor")), actor=g.actor)
+    return render_template("bundles/index.html", page=page)
+
+
+@bp.route("/new", methods=["GET", "POST"])
+@access.needs(Permission.EDIT_BUNDLE)
+def new() -> Answer:
+    """A bundle of several models in one container."""
+    form = NewBundleForm()
+    if form.validate_on_submit() and form.attempt(_create, form):
+        flash(f"{form.result.full_name} is there; bake it when its versions are approved.", "ok")
+        return redirect(_url(form.result.full_name), 303)
+    return render_template("bundles/new.html", form=form), form.status
+
+
+def _create(form: NewBundleForm) -> Bundle:
+    return bundles.create(
+        db.session(),
+        actor=g.actor,
+        full_name=(form.name.data or "").strip(),
+        routes=read(form.routes.data or ""),
+        rebuild=Rebuild(form.rebuild.data),
+    )
+
+
+@bp.route("/<team>/<name>", methods=["GET", "POST"])
+def bundle(team: str, name: str) -> Answer:
+    """What is in it, what would be baked now, and its builds."""
+    form = RoutesForm()
+    if form.validate_on_submit() and form.attempt(_change, f"{team}/{name}", form):
+        flash("The routes are changed. Nothing was baked: press Bake when you want it.", "ok")
+        return redirect(_url(f"{team}/{name}"), 303)
+    session = db.session()
+    found = bundles.get(session, f"{team}/{name}", actor=g.actor)
+    if not form.is_submitted():
+        form.routes.data, form.rebuild.data = write(found), found.rebuild.value
+    form.revision.data = str(found.revision)
+    history = builds.list_builds(session, paging.Cursor(limit=10), actor=g.actor, bundle=found)
+    filters.name_actors({build.requested_by for build in history.items} | {found.created_by})
+    routes: dict[str, list[object]] = {}
+    for member in found.members:
+        routes.setdefault(member.route, []).append(member)
+    return render_template(
+        "bundles/bundle.html",
+        bundle=found,
+        routes=routes,
+        form=form,
+        history=history.items,
+        resolution=bundles.resolve(session, found),
+        isolation=waiting.isolation(session),
+        may_edit=access.may(Permission.EDIT_BUNDLE, found.team_id),
+        may_bake=access.may(Permission.BAKE, found.team_id),
+    ), form.status
+
+
+def _change(full_name: str, form: RoutesForm) -> None:
+    found = bundles.get(db.session(), full_name, actor=g.actor)
+    expected = int(form.revision.data) if (form.revision.data or "").isdecimal() else None
+    bundles.change(
+        db.session(),
+        found,
+        actor=g.actor,
+        routes=read(form.routes.data or ""),
+        rebuild=Rebuild(form.rebuild.data),
+        expected=expected,
+    )
+
+
+@bp.post("/<team>/<name>/bake")
+def bake(team: str, name: str) -> BaseResponse:
+    """Ask for an image now."""
+    found = bundles.get(db.session(), f"{team}/{name}", actor=g.actor)
+    build = bundles.bake(db.session(), found, actor=g.actor)
+    return redirect(url_for("builds.build", build_id=build.id), 303)
+
+
+def _url(full_name: str) -> str:
+    team, _, name = full_name.partition("/")
+    return url_for("bundles.bundle", team=team, name=name)
+
+
+@bp.post("/proposals/<uuid:build_id>/accept")
+def accept(build_id: UUID) -> BaseResponse:
+    """The owner says yes to a proposed build."""
+    build = builds.get_build(db.session(), build_id, actor=g.actor)
+    bundles.accept(db.session(), build, actor=g.actor)
+    return redirect(url_for("builds.build", build_id=build.id), 303)

@@ -1,0 +1,184 @@
+"""Reading one version whole: the most frequent question, answered in three statements however much there is to tell.
+
+Services that change a version load it with :func:`registry.catalog.get_version`; this is for answering readers.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Float,
+    Select,
+    Text,
+    bindparam,
+    cast,
+    literal,
+    null,
+    select,
+    union_all,
+)
+from sqlalchemy.orm import Session, load_only
+
+from registry import access, accounts, catalog
+from registry.access import Actor, Permission
+from registry.errors import NotFound
+from registry.orm.approval import ReleaseRequest
+from registry.orm.catalog import Alias, CheckReport, Metric, ModelVersion, RegisteredModel, VersionFile, VersionTag
+from registry.orm.job import Job
+
+
+@dataclass(frozen=True)
+class FileTold:
+    """A file; ``size`` in bytes."""
+
+    path: str
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True)
+class MetricTold:
+    """A number, and who says so."""
+
+    name: str
+    value: float
+    dataset: str
+    higher_is_better: bool | None
+    declared_by: str
+    measured: bool
+
+
+@dataclass(frozen=True)
+class CheckTold:
+    """How a check step ended; its report is not loaded."""
+
+    step: str
+    outcome: str
+    summary: str
+    isolation: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class VersionRecord:
+    """A version with everything that is told of it. ``version`` lacks card text, lock and environment."""
+
+    version: ModelVersion
+    model: RegisteredModel
+    request: ReleaseRequest | None
+    """The newest, open or not."""
+    job: Job | None
+    files: Sequence[FileTold]
+    metrics: Sequence[MetricTold]
+    tags: Mapping[str, str]
+    aliases: Sequence[str]
+    checks: Sequence[CheckTold]
+    names: Mapping[str, str]
+    """Readable name of every actor that the record mentions."""
+
+
+def read_version(session: Session, full_name: str, reference: str | int, *, actor: Actor) -> VersionRecord:
+    """A version by the references of :func:`registry.catalog.get_version`, with its errors."""
+    access.require(actor, Permission.READ)
+    kind, value = catalog.reference_kind(str(reference))
+    found = session.execute(_VERSION[kind], {"full_name": full_name, "reference": value}).one_or_none()
+    if found is None or not catalog.may_see(found.RegisteredModel, actor=actor):
+        catalog.get_version(session, full_name, reference, actor=actor)  # knows in which words to refuse
+        raise NotFound(f"{full_name} has no version {reference}")
+    version: ModelVersion = found.ModelVersion
+    parts: dict[str, list[Any]] = {part: [] for part in ("file", "metric", "tag", "alias", "check")}
+    for row in session.execute(_PARTS, {"version_id": version.id}):
+        parts[row.part].append(row)
+    for part, rows in parts.items():
+        rows.sort(key=lambda row: row.count if part == "check" else row.name)
+    metrics = [MetricTold(m.name, m.value, m.text0, m.flag0, m.text1, m.flag1) for m in parts["metric"]]
+    return VersionRecord(
+        version=version,
+        model=found.RegisteredModel,
+        request=found.ReleaseRequest,
+        job=found.Job,
+        files=[FileTold(file.name, file.text0, file.count) for file in parts["file"]],
+        metrics=metrics,
+        tags={tag.name: tag.text0 for tag in parts["tag"]},
+        aliases=[alias.name for alias in parts["alias"]],
+        checks=[CheckTold(c.name, c.text0, c.text1, c.text2, c.text3) for c in parts["check"]],
+        names=accounts.display_names(session, {version.author, version.uploader, *(m.declared_by for m in metrics)}),
+    )
+
+
+# ----------------------------------------------------------------------------------------------- the statements
+
+
+def _version_by(condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+    """Version, model, newest request and check; made once, because making it costs as much as running it."""
+    newest = select(ReleaseRequest.id).where(ReleaseRequest.version_id == ModelVersion.id)
+    newest = newest.order_by(ReleaseRequest.id.desc()).limit(1).correlate(ModelVersion)
+    return (
+        select(ModelVersion, RegisteredModel, ReleaseRequest, Job)
+        .join(RegisteredModel, RegisteredModel.id == ModelVersion.model_id)
+        .outerjoin(ReleaseRequest, ReleaseRequest.id == newest.scalar_subquery())
+        .outerjoin(Job, Job.subject_id == ModelVersion.id)
+        .where(RegisteredModel.full_name == bindparam("full_name"), condition)
+        .order_by(ModelVersion.number.desc())
+        .limit(1)
+        .options(*_TOLD)
+    )
+
+
+_TOLD = (
+    # Card, lock and environment can be large, and no reader of this is told them.
+    load_only(
+        *(ModelVersion.number, ModelVersion.label, ModelVersion.stage, ModelVersion.stage_since),
+        *(ModelVersion.format, ModelVersion.size, ModelVersion.artifact_digest, ModelVersion.release_digest),
+        *(ModelVersion.card_head, ModelVersion.params, ModelVersion.signature, ModelVersion.approved_until),
+        *(ModelVersion.author, ModelVersion.uploader, ModelVersion.created_at),
+        raiseload=True,
+    ),
+    load_only(RegisteredModel.full_name, RegisteredModel.visibility, RegisteredModel.team_id, raiseload=True),
+    load_only(ReleaseRequest.state, ReleaseRequest.closed_at, raiseload=True),
+    load_only(Job.kind, Job.state, Job.error, raiseload=True),
+)
+_VERSION = {kind: _version_by(condition) for kind, condition in catalog.REFERENCES.items()}
+
+
+def _part(
+    part: str,
+    table: type[Any],
+    name: Any,
+    *texts: Any,
+    count: Any = None,
+    value: Any = None,
+    flags: Sequence[Any] = (),
+) -> Select[*tuple[Any, ...]]:
+    """One kind of part, in the columns that all of them share."""
+    all_texts = [*texts, *[null()] * (4 - len(texts))]
+    all_flags = [*flags, *[null()] * (2 - len(flags))]
+    return select(
+        literal(part).label("part"),
+        cast(name, Text).label("name"),
+        *(cast(text, Text).label(f"text{place}") for place, text in enumerate(all_texts)),
+        cast(null() if count is None else count, BigInteger).label("count"),
+        cast(null() if value is None else value, Float(53)).label("value"),
+        *(cast(flag, Boolean).label(f"flag{place}") for place, flag in enumerate(all_flags)),
+    ).where(table.version_id == bindparam("version_id"))
+
+
+_PARTS = union_all(
+    _part("file", VersionFile, VersionFile.path, VersionFile.digest, count=VersionFile.size),
+    _part(
+        *("metric", Metric, Metric.name, Metric.dataset, Metric.declared_by),
+        value=Metric.value,
+        flags=[Metric.higher_is_better, Metric.measured],
+    ),
+    _part("tag", VersionTag, VersionTag.key, VersionTag.value),
+    _part("alias", Alias, Alias.name),
+    _part(
+        *("check", CheckReport, CheckReport.step),
+        *(CheckReport.outcome, CheckReport.summary, CheckReport.isolation, CheckReport.digest),
+        count=CheckReport.position,
+    ),
+)

@@ -1,0 +1,193 @@
+"""The gRPC side: messages of `inference.proto` to and from what the service understands."""
+
+import os
+from collections.abc import Awaitable, Mapping
+from typing import Any, TypeVar
+
+import grpc
+
+from serving.errors import BadRequest, ServingError
+from serving.grpc_generated import inference_pb2 as pb
+from serving.grpc_generated import inference_pb2_grpc as pb_grpc
+from serving.messages import GivenInput, InferRequest, InferResponse
+from serving.rest import routing_key
+from serving.service import Service
+from serving.settings import Settings
+from serving.tensors import DTYPES, Tensor, elements_of, to_array
+
+# Which repeated field of InferTensorContents holds a datatype. FP16 has none: it travels raw only.
+CONTENTS = {
+    "BOOL": "bool_contents",
+    **dict.fromkeys(("INT8", "INT16", "INT32"), "int_contents"),
+    "INT64": "int64_contents",
+    **dict.fromkeys(("UINT8", "UINT16", "UINT32"), "uint_contents"),
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
+}
+_T = TypeVar("_T")
+
+
+def create(service: Service, settings: Settings) -> grpc.aio.Server:
+    """A server with the service on it, not bound to a port yet."""
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", settings.max_body),  # grpc's own default is 4 MiB
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),  # two servers on one port would share its requests without a word
+        ],
+        # Calls that wait for a place fail in `Door` with a clear message; this bounds what reads a message at all.
+        maximum_concurrent_rpcs=2 * settings.max_concurrency,
+    )
+    pb_grpc.add_GRPCInferenceServiceServicer_to_server(Servicer(service), server)
+    return server
+
+
+class Servicer(pb_grpc.GRPCInferenceServiceServicer):
+    """Calls of the protocol; names and argument order are grpc's."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def ServerLive(self, request: Any, context: Any) -> pb.ServerLiveResponse:  # noqa: ARG002, N802
+        return pb.ServerLiveResponse(live=True)
+
+    async def ServerReady(self, request: Any, context: Any) -> pb.ServerReadyResponse:  # noqa: ARG002, N802
+        return pb.ServerReadyResponse(ready=self._service.ready)
+
+    async def ModelReady(self, request: pb.ModelReadyRequest, context: Any) -> pb.ModelReadyResponse:  # noqa: N802
+        async def ready() -> pb.ModelReadyResponse:
+            return pb.ModelReadyResponse(ready=self._service.version_ready(request.name, request.version))
+
+        return await _or_abort(ready(), context)
+
+    async def ServerMetadata(self, request: Any, context: Any) -> pb.ServerMetadataResponse:  # noqa: ARG002, N802
+        found = self._service.server_metadata()
+        return pb.ServerMetadataResponse(name=found["name"], version=found["version"], extensions=found["extensions"])
+
+    async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: Any) -> pb.ModelMetadataResponse:  # noqa: N802
+        async def metadata() -> pb.ModelMetadataResponse:
+            found = self._service.model_metadata(request.name, request.version)
+            return pb.ModelMetadataResponse(
+                name=found["name"],
+                versions=found["versions"],
+                platform=found["platform"],
+                inputs=[_tensor_metadata(item) for item in found["inputs"]],
+                outputs=[_tensor_metadata(item) for item in found["outputs"]],
+            )
+
+        return await _or_abort(metadata(), context)
+
+    async def ModelInfer(self, request: pb.ModelInferRequest, context: Any) -> pb.ModelInferResponse:  # noqa: N802
+        return await _or_abort(self._infer(request, context), context)
+
+    async def RepositoryIndex(  # noqa: N802
+        self,
+        request: pb.RepositoryIndexRequest,
+        context: Any,  # noqa: ARG002
+    ) -> pb.RepositoryIndexResponse:
+        entries = self._service.index(ready_only=request.ready)
+        return pb.RepositoryIndexResponse(models=[pb.RepositoryIndexResponse.ModelIndex(**entry) for entry in entries])
+
+    async def RepositoryModelLoad(self, request: Any, context: Any) -> pb.RepositoryModelLoadResponse:  # noqa: ARG002, N802
+        await _abort(context, self._service.refuse_change())
+        return pb.RepositoryModelLoadResponse()
+
+    async def RepositoryModelUnload(self, request: Any, context: Any) -> pb.RepositoryModelUnloadResponse:  # noqa: ARG002, N802
+        await _abort(context, self._service.refuse_change())
+        return pb.RepositoryModelUnloadResponse()
+
+    async def _infer(self, request: pb.ModelInferRequest, context: Any) -> pb.ModelInferResponse:
+        sent = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+        request_id = sent.get("x-request-id") or os.urandom(8).hex()
+        self._service.door.enter()
+        try:
+            message = parse(request)
+            key = routing_key(sent.get("x-routing-key"), message.parameters)
+            answer = await self._service.infer(
+                request.model_name, request.model_version, message, key=key, request_id=request_id
+            )
+        finally:
+            self._service.door.leave()
+        await context.send_initial_metadata((("x-request-id", request_id), ("x-model-version", answer.version)))
+        return render(answer, raw=bool(request.raw_input_contents))
+
+
+def parse(request: pb.ModelInferRequest) -> InferRequest:
+    """:raises BadRequest: raw and typed contents are mixed, or in the wrong place or number."""
+    raw = request.raw_input_contents
+    if raw and len(raw) != len(request.inputs):
+        raise BadRequest(
+            f"raw_input_contents has {len(raw)} entries, expected one for each of {len(request.inputs)} inputs"
+        )
+    inputs = []
+    for place, item in enumerate(request.inputs):
+        shape = tuple(item.shape)
+        if raw:
+            if item.HasField("contents"):
+                raise BadRequest(f'input "{item.name}" has contents, expected none beside raw_input_contents')
+            inputs.append(GivenInput(item.name, item.datatype, shape, raw=raw[place]))
+        else:
+            inputs.append(GivenInput(item.name, item.datatype, shape, values=_contents(item)))
+    if not inputs:
+        raise BadRequest("inputs is empty, expected every input of the model")
+    outputs = tuple(item.name for item in request.outputs)
+    return InferRequest(inputs, outputs, request.id, _parameters(request.parameters))
+
+
+def render(answer: InferResponse, *, raw: bool) -> pb.ModelInferResponse:
+    """The answer in the form that the request had."""
+    response = pb.ModelInferResponse(model_name=answer.route, model_version=answer.version, id=answer.id)
+    response.parameters["release_digest"].string_param = answer.release_digest
+    for tensor in answer.outputs:
+        described = response.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+        if raw or tensor.datatype not in CONTENTS:
+            response.raw_output_contents.append(bytes(tensor.data))
+        else:
+            getattr(described.contents, CONTENTS[tensor.datatype]).extend(_values(tensor))
+    return response
+
+
+def _contents(item: pb.ModelInferRequest.InferInputTensor) -> list[Any]:
+    field = CONTENTS.get(item.datatype)
+    if field is None:
+        if item.datatype in DTYPES:
+            raise BadRequest(f'input "{item.name}": {item.datatype} travels in raw_input_contents only')
+        return []  # an unknown datatype, which the signature's check names
+    for other, _ in item.contents.ListFields():
+        if other.name != field:
+            raise BadRequest(f'input "{item.name}": {other.name} came, expected {field} for {item.datatype}')
+    return list(getattr(item.contents, field))
+
+
+def _values(tensor: Tensor) -> list[Any]:
+    if tensor.datatype == "BYTES":
+        return [bytes(element) for element in elements_of(tensor.data)]
+    values: list[Any] = to_array(tensor).reshape(-1).tolist()
+    return values
+
+
+def _parameters(given: Mapping[str, pb.InferParameter]) -> dict[str, Any]:
+    found = {}
+    for name, parameter in given.items():
+        choice = parameter.WhichOneof("parameter_choice")
+        found[name] = getattr(parameter, choice) if choice else None
+    return found
+
+
+def _tensor_metadata(item: dict[str, Any]) -> pb.ModelMetadataResponse.TensorMetadata:
+    return pb.ModelMetadataResponse.TensorMetadata(name=item["name"], datatype=item["datatype"], shape=item["shape"])
+
+
+async def _or_abort(call: Awaitable[_T], context: Any) -> _T:
+    """The result of ``call``, or its error as the call's status."""
+    try:
+        return await call
+    except ServingError as error:
+        await _abort(context, error)
+        raise  # abort() raises; this is for readers and type checkers
+
+
+async def _abort(context: Any, error: ServingError) -> None:
+    await context.abort(grpc.StatusCode[error.grpc_code], str(error))

@@ -1,0 +1,471 @@
+"""HTTP/1.1 connections: llhttp parses, this keeps order, limits and deadlines, and hands whole requests to a handler."""
+
+import asyncio
+import os
+import re
+import zlib
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import cast
+
+import httptools
+import orjson
+
+from serving.admission import Door
+from serving.errors import (
+    BadEncoding,
+    BadExpectation,
+    BadRequest,
+    Busy,
+    HeadTooLarge,
+    ServingError,
+    TooLarge,
+    TooSlow,
+    WrongMethod,
+)
+from serving.settings import Settings
+from serving.tensors import Buffer
+
+HEAD_LIMIT = 32 * 1024  # bytes of request line and headers
+STEP = 16 * 1024  # bytes handed to the parser at once, so that a head is measured while it is being sent
+PIPELINE = 64  # requests of one connection under way before it is no longer read
+SLOWEST = 64 * 1024  # bytes a second that a body must make on average
+IDLE_SECONDS = 75  # that a connection may stay open between requests
+LINGER_SECONDS = 2  # of reading and discarding before a connection with an unread body is closed
+SWEEP_SECONDS = 0.5
+JSON = b"application/json"
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_STATUS_LINES = {status: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A whole request. ``target`` is the path with its query, still percent-encoded; header names are lower case."""
+
+    method: str
+    target: str
+    headers: dict[bytes, bytes]
+    body: bytes
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """``headers`` besides the length, the date and the request id."""
+
+    status: int
+    body: list[Buffer]
+    headers: tuple[tuple[bytes, bytes], ...] = ((b"content-type", JSON),)
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Exchange:
+    """One request and the place of its response in the order of its connection."""
+
+    __slots__ = (
+        "admitted",
+        "chunks",
+        "headers",
+        "held",
+        "http10",
+        "id",
+        "keep_alive",
+        "method",
+        "parts",
+        "refusal",
+        "target",
+        "task",
+    )
+
+    def __init__(self) -> None:
+        self.id = ""
+        self.method = ""
+        self.target = b""
+        self.headers: dict[bytes, bytes] = {}
+        self.chunks: list[bytes] = []
+        self.held = 0  # bytes of body in memory
+        self.admitted = False
+        self.keep_alive = False
+        self.http10 = False
+        self.refusal: ServingError | None = None  # told when the body, which is not kept, has passed
+        self.task: asyncio.Task[None] | None = None
+        self.parts: list[Buffer] | None = None  # the response, once it is known
+
+    def identify(self) -> str:
+        """The request's id: the client's where it is a plain one, else one of ours."""
+        if not self.id:
+            given = self.headers.get(b"x-request-id", b"")
+            self.id = given.decode() if _REQUEST_ID.fullmatch(given) else os.urandom(8).hex()
+        return self.id
+
+
+class Http:
+    """What all connections of a server share."""
+
+    def __init__(self, handler: Handler, door: Door, settings: Settings) -> None:
+        self.handler = handler
+        self.door = door
+        self.settings = settings
+        self.connections: set[Connection] = set()
+        self.date = b""
+        self._loop = asyncio.get_running_loop()
+        self._closed: asyncio.Future[None] | None = None
+        self._sweep()
+
+    def connect(self) -> "Connection":
+        return Connection(self)
+
+    async def close(self, seconds: float) -> None:
+        """Close every connection after what is already written to it, for which its client has ``seconds``."""
+        self._timer.cancel()
+        if self.connections:
+            self._closed = self._loop.create_future()
+            for connection in tuple(self.connections):
+                connection.close()
+            await asyncio.wait((self._closed,), timeout=seconds)
+
+    def forget(self, connection: "Connection") -> None:
+        self.connections.discard(connection)
+        if self._closed is not None and not self.connections and not self._closed.done():
+            self._closed.set_result(None)
+
+    def _sweep(self) -> None:
+        """End what is overdue. One timer for all: a timer per request would cost more than the request's parsing."""
+        self.date = formatdate(usegmt=True).encode()
+        now = self._loop.time()
+        for connection in tuple(self.connections):
+            connection.check_deadline(now)
+        self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection. The `on_...` methods are called by the parser."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport
+        self._queue: deque[Exchange] = deque()
+        self._current: Exchange | None = None  # being received
+        self._head_bytes = 0
+        self._in_head = False
+        self._deaf = False  # whatever still comes is discarded
+        self._unread = False  # ... and something may come: close only when the client had time to read our answer
+        self._writing_paused = False
+        self._reading_paused = False
+        self._unsent = 0
+        self._deadline = self._loop.time() + IDLE_SECONDS
+
+    # --- The transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._http.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        self._http.forget(self)
+        self._deaf = True
+        for exchange in self._queue:
+            if exchange.task is not None:
+                exchange.task.cancel()  # no one is left to read the answer; it releases its place itself
+            else:
+                self._release(exchange)
+        self._queue.clear()
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        try:
+            for start in range(0, len(data), STEP):
+                piece = data[start : start + STEP] if len(data) > STEP else data
+                self._parser.feed_data(piece)
+                if self._deaf:
+                    return
+                if self._in_head:
+                    self._head_bytes += len(piece)
+                    if self._head_bytes > HEAD_LIMIT:
+                        self._refuse(HeadTooLarge(f"the request's head is larger than {HEAD_LIMIT} bytes"))
+                        return
+        except httptools.HttpParserUpgrade:
+            self._deaf = True  # we stay with HTTP/1.1; the request itself is answered
+        except httptools.HttpParserError as error:
+            if not self._deaf:
+                self._refuse(BadRequest(f"malformed HTTP request: {error}"))
+        self._regulate()
+
+    def eof_received(self) -> bool:
+        """The client has sent all it will; it may still wait for answers."""
+        self._deaf = True
+        self._unread = False
+        if self._current is not None:
+            self._queue.remove(self._current)
+            self._release(self._current)
+            self._current = None
+        return bool(self._queue)
+
+    def pause_writing(self) -> None:
+        self._writing_paused = True
+        self._unsent = self._transport.get_write_buffer_size()
+        self._deadline = self._loop.time() + self._http.settings.read_seconds
+        self._regulate()
+
+    def resume_writing(self) -> None:
+        self._writing_paused = False
+        self._set_deadline()
+        self._regulate()
+
+    def close(self) -> None:
+        self._deaf = True
+        self._transport.close()
+
+    def check_deadline(self, now: float) -> None:
+        if now < self._deadline:
+            return
+        if self._writing_paused:
+            unsent = self._transport.get_write_buffer_size()
+            if unsent < self._unsent:  # slow, but it reads
+                self._unsent = unsent
+                self._deadline = now + self._http.settings.read_seconds
+            else:
+                self._transport.abort()
+        elif self._current is not None and not self._deaf:
+            self._refuse(TooSlow("the request did not arrive in time"))
+        else:
+            self._transport.close()
+
+    # --- The parser
+
+    def on_message_begin(self) -> None:
+        if self._deaf:
+            return
+        self._current = Exchange()
+        self._queue.append(self._current)
+        self._in_head = True
+        self._head_bytes = 0
+        self._deadline = self._loop.time() + self._http.settings.read_seconds
+
+    def on_url(self, url: bytes) -> None:
+        if self._current is not None:
+            self._current.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._current is not None:
+            self._current.headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        exchange = self._current
+        if exchange is None:
+            return
+        exchange.method = self._parser.get_method().decode()
+        exchange.http10 = self._parser.get_http_version() == "1.0"
+        exchange.keep_alive = self._parser.should_keep_alive()
+        expectation = exchange.headers.get(b"expect", b"").lower()
+        try:
+            self._check_head(exchange, expectation)
+        except TooLarge as error:
+            self._refuse(error)  # at once: the rest of the body is not worth reading
+        except ServingError as error:
+            if expectation:
+                self._refuse(error)  # a client that asked first may never send the body
+            else:
+                exchange.refusal = error
+        else:
+            if expectation and not exchange.http10:
+                self._ask_for_body(exchange)
+
+    def _check_head(self, exchange: Exchange, expectation: bytes) -> None:
+        limit = self._http.settings.max_body
+        if int(exchange.headers.get(b"content-length", b"0")) > limit:
+            raise TooLarge(
+                f"the body has {exchange.headers[b'content-length'].decode()} bytes, at most {limit} are taken"
+            )
+        if expectation not in (b"", b"100-continue"):
+            raise BadExpectation("the expectation is unknown, expected 100-continue")
+        if exchange.method == "POST":
+            self._http.door.enter()
+            exchange.admitted = True
+
+    def on_body(self, body: bytes) -> None:
+        exchange = self._current
+        if exchange is None:
+            return
+        self._deadline += len(body) / SLOWEST
+        try:
+            if exchange.held + len(body) > self._http.settings.max_body:
+                raise TooLarge(f"the body is larger than {self._http.settings.max_body} bytes, the most that are taken")
+            if exchange.admitted:
+                self._http.door.hold(len(body))
+                exchange.chunks.append(body)
+            exchange.held += len(body)
+        except (TooLarge, Busy) as error:
+            self._refuse(error)
+
+    def on_message_complete(self) -> None:
+        exchange = self._current
+        if exchange is None:
+            return
+        self._current = None
+        if not exchange.keep_alive:
+            self._deaf = True
+        if exchange.refusal is None:
+            self._set_deadline()
+            exchange.task = self._loop.create_task(self._answer(exchange))
+        else:
+            self._finish(exchange, error_response(exchange.refusal))
+
+    # --- Answers
+
+    async def _answer(self, exchange: Exchange) -> None:
+        try:
+            body = b"".join(exchange.chunks)
+            exchange.chunks.clear()
+            encoding = exchange.headers.get(b"content-encoding", b"identity").lower()
+            request = Request(
+                exchange.method,
+                exchange.target.decode("latin-1"),
+                exchange.headers,
+                body if encoding == b"identity" else decompress(body, encoding, self._http.settings.max_body),
+                exchange.identify(),
+            )
+            response = await self._http.handler(request)
+        except ServingError as error:
+            response = error_response(error)
+        except Exception as error:  # noqa: BLE001  # a fault of ours is one request's 500, not the connection's end
+            self._loop.call_exception_handler({"message": "request failed", "exception": error})
+            response = error_response(ServingError("internal error; the server's log has the details"))
+        finally:
+            self._release(exchange)
+        self._finish(exchange, response)
+
+    def _refuse(self, error: ServingError) -> None:
+        """Answer what is being received with ``error``, after the answers before it, and end the connection."""
+        exchange = self._current
+        if exchange is None:
+            exchange = Exchange()
+            self._queue.append(exchange)
+        self._current = None
+        self._in_head = False
+        self._deaf = True
+        self._unread = True
+        exchange.keep_alive = False
+        self._release(exchange)
+        self._finish(exchange, error_response(error))
+
+    def _ask_for_body(self, exchange: Exchange) -> None:
+        """Send `100 Continue` when its turn comes, as if it were a response of its own before the exchange's."""
+        turn = Exchange()
+        turn.keep_alive = True
+        turn.parts = [_CONTINUE]
+        self._queue.pop()
+        self._queue.append(turn)
+        self._queue.append(exchange)
+        self._flush()
+
+    def _finish(self, exchange: Exchange, response: Response) -> None:
+        size = sum(len(part) for part in response.body)
+        head = [
+            _STATUS_LINES[HTTPStatus(response.status)],
+            b"content-length: %d\r\ndate: %s\r\nx-request-id: %s\r\n"
+            % (size, self._http.date, exchange.identify().encode()),
+            *(b"%s: %s\r\n" % header for header in response.headers),
+        ]
+        if self._http.door.draining and len(self._queue) == 1 and self._current is None:
+            exchange.keep_alive = False  # the last answer of this connection
+        if not exchange.keep_alive:
+            head.append(b"connection: close\r\n")
+        elif exchange.http10:
+            head.append(b"connection: keep-alive\r\n")
+        exchange.parts = [b"".join([*head, b"\r\n"]), *response.body]
+        self._flush()
+
+    def _flush(self) -> None:
+        """Write the responses that are known, in the order of their requests."""
+        if self._transport.is_closing():
+            return
+        while self._queue and self._queue[0].parts is not None:
+            exchange = self._queue.popleft()
+            assert exchange.parts is not None
+            self._transport.writelines(exchange.parts)
+            if not exchange.keep_alive:
+                self._deaf = True
+                self._end()
+                return
+        if self._deaf and not self._queue:
+            self._end()
+            return
+        self._set_deadline()
+        self._regulate()
+
+    def _end(self) -> None:
+        if self._unread:
+            # Closing now would reset the connection, and the client might lose our answer with it.
+            self._transport.write_eof()
+            self._deadline = self._loop.time() + LINGER_SECONDS
+            self._current = None
+        else:
+            self._transport.close()
+
+    def _release(self, exchange: Exchange) -> None:
+        if exchange.admitted:
+            exchange.admitted = False
+            self._http.door.leave(exchange.held)
+        exchange.chunks.clear()
+
+    def _set_deadline(self) -> None:
+        if self._current is None and not self._writing_paused:
+            # While answers are being made, the model's own limit holds.
+            self._deadline = float("inf") if self._queue else self._loop.time() + IDLE_SECONDS
+
+    def _regulate(self) -> None:
+        """Stop reading from a client that does not read, or that sends faster than it is answered."""
+        pause = self._writing_paused or len(self._queue) > PIPELINE
+        if pause != self._reading_paused and not self._transport.is_closing():
+            self._reading_paused = pause
+            if pause:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+
+def error_response(error: ServingError) -> Response:
+    """``error`` as the protocol shows it."""
+    headers = [(b"content-type", JSON)]
+    if isinstance(error, WrongMethod):
+        headers.append((b"allow", error.allowed.encode()))
+    if error.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % error.retry_after))
+    return Response(error.status, [orjson.dumps({"error": str(error)})], tuple(headers))
+
+
+def decompress(body: bytes, encoding: bytes, limit: int) -> bytes:
+    """Undo a Content-Encoding, never making more than ``limit`` bytes.
+
+    :raises BadEncoding: neither gzip nor deflate.
+    :raises BadRequest: ``body`` is not what the encoding says, or ends early.
+    :raises TooLarge: it holds more than ``limit`` bytes.
+    """
+    if encoding not in (b"gzip", b"x-gzip", b"deflate"):
+        raise BadEncoding(
+            f"Content-Encoding {encoding.decode('latin-1')!r} is unknown; gzip, deflate and identity are taken"
+        )
+    # zlib's own header for deflate, as the standard says; some clients send the bare stream.
+    bare = encoding == b"deflate" and (len(body) < 2 or body[0] & 15 != 8 or (body[0] << 8 | body[1]) % 31)
+    stream = zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS | 32)
+    try:
+        data = stream.decompress(body, limit + 1)
+    except zlib.error:
+        raise BadRequest(f"the body is not {encoding.decode()}, as its Content-Encoding says") from None
+    if len(data) > limit:
+        raise TooLarge(f"the body is larger than {limit} bytes once decompressed, the most that are taken")
+    if not stream.eof or stream.unused_data:
+        raise BadRequest(f"the {encoding.decode()} body ends early or holds more than one stream")
+    return data

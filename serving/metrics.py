@@ -1,0 +1,101 @@
+"""What `/metrics` shows (Prometheus). Label values come from the manifest and from our own code, never from a request."""
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from serving.routing import Route, Version
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+CHOSEN_BY = ("key", "chance", "version")
+
+
+class VersionMetrics:
+    """Counters of one version on one route, looked up once: a label look-up per request costs more than the counting."""
+
+    def __init__(self, metrics: "Metrics", version: Version) -> None:
+        labels = (version.route, version.name)
+        self.requests = metrics.requests.labels(*labels)
+        self.rows = metrics.rows.labels(*labels)
+        self.seconds = metrics.seconds.labels(*labels)
+        self.exposure = {how: metrics.exposure.labels(*labels, how) for how in CHOSEN_BY}
+        self._errors = metrics.errors
+        self._labels = labels
+
+    def failed(self, status: int) -> None:
+        self._errors.labels(*self._labels, str(status)).inc()
+
+
+class ModelMetrics:
+    """Whether the process of one model is up, and how often it ended."""
+
+    def __init__(self, metrics: "Metrics", ref: str) -> None:
+        self._up = metrics.up.labels(ref)
+        self._ended = metrics.ended.labels(ref)
+
+    def started(self) -> None:
+        self._up.set(1)
+
+    def stopped(self) -> None:
+        self._up.set(0)
+        self._ended.inc()
+
+
+class Metrics:
+    """All series of one server, in a registry of their own."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # a second series for each of ours, that says nothing a scraper needs
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        versioned = ("route", "version")
+        self.requests = self._counter(
+            "requests", "Inference requests answered by a version, failed ones included", versioned
+        )
+        self.rows = self._counter("rows", "Rows answered", versioned)
+        self.errors = self._counter("errors", "Inference requests that failed, by HTTP status", (*versioned, "status"))
+        self.refused = self._counter(
+            "refused", "Requests refused before a version was chosen, by HTTP status", ("status",)
+        )
+        self.exposure = self._counter(
+            "exposure", "Inference requests given to a version, by what chose it", (*versioned, "by")
+        )
+        self.seconds = Histogram(
+            "countersign_request_seconds",
+            "From the whole request read to its answer ready",
+            versioned,
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+        self.weight = self._gauge(
+            "route_weight", "Share of the route that a version gets, of the sum on its route", versioned
+        )
+        self.up = self._gauge("model_up", "1 while the model can answer", ("model",))
+        self.ended = self._counter("model_process_ended", "Times the process of a model ended by itself", ("model",))
+        self.active = self._gauge("active_requests", "Inference requests under way", ())
+        self.image = self._gauge(
+            "image_info", "Always 1; the bundle served and the key that sealed it", ("bundle", "key")
+        )
+
+    def show(self, routes: dict[str, Route]) -> None:
+        """Set what the manifest alone decides."""
+        for route in routes.values():
+            for version in route.versions.values():
+                self.weight.labels(route.name, version.name).set(version.weight)
+
+    def render(self) -> bytes:
+        return generate_latest(self._registry)
+
+    def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
+        return Counter(f"countersign_{name}", text, labels, registry=self._registry)
+
+    def _gauge(self, name: str, text: str, labels: tuple[str, ...]) -> Gauge:
+        return Gauge(f"countersign_{name}", text, labels, registry=self._registry)

@@ -1,0 +1,37 @@
+"""What answers a batch of rows. Today a process per model; compiled forms join by implementing `Predictor`."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from serving.tensors import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows for one model.
+
+    :param inputs: one tensor per input of the signature, in its order and its datatypes, all with the same number of rows.
+    :param outputs: names of the outputs wanted, each an output of the signature, at least one.
+    """
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[str, ...]
+
+    @property
+    def rows(self) -> int:
+        return self.inputs[0].shape[0]
+
+
+class Predictor(Protocol):
+    """One model version, ready to answer."""
+
+    @property
+    def ready(self) -> bool:
+        """A batch sent now would be answered without waiting for a start."""
+
+    async def predict(self, batch: Batch) -> list[Tensor]:
+        """One tensor per name in ``batch.outputs``, in that order, with ``batch.rows`` rows. Called one batch at a time.
+
+        :raises RowsRefused: the model refused the values; another batch may succeed.
+        :raises ServingError: the model failed, took too long, or is not there.
+        """

@@ -1,0 +1,212 @@
+"""A model in a process of its own, with the libraries of its own lock: the predictor for whatever is not compiled."""
+
+import asyncio
+import os
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from serving import tensors
+from serving.errors import ModelFailed, ModelTooSlow, Refusal, RowsRefused, ServingError, Unavailable
+from serving.logs import Log
+from serving.metrics import ModelMetrics
+from serving.predictor import Batch
+from serving.tensors import Tensor
+
+RUNNER = Path(__file__).with_name("runner.py")
+START_SECONDS = 120
+# A process that lived this long starts again at once; one that keeps dying waits longer each time.
+STEADY_SECONDS = 30
+LONGEST_PAUSE = 10.0
+READ_AHEAD = 1 << 20  # bytes of an answer that are buffered before its process is made to wait
+# What a model process sees of our environment: no setting and no secret of ours.
+PASSED_ON = (
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "TZ",
+    "LANG",
+    "LC_ALL",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What a model process runs: absolute paths of its libraries and files, and the file's format."""
+
+    ref: str
+    site: Path
+    artifact: Path
+    file_format: str
+    allow: Path
+    signature: Path
+
+    def arguments(self, descriptor: int) -> list[str]:
+        return [
+            *(sys.executable, "-I", "-S", "-B", str(RUNNER), "serve"),
+            *("--site", str(self.site), "--model", str(self.artifact), "--format", self.file_format),
+            *("--allow", str(self.allow), "--signature", str(self.signature), "--fd", str(descriptor)),
+        ]
+
+
+class ModelProcess:
+    """A `Predictor` that hands batches to a process over a socket pair, and starts it again when it dies."""
+
+    def __init__(self, program: Program, predict_seconds: float, log: Log, metrics: ModelMetrics) -> None:
+        self._program = program
+        self._predict_seconds = predict_seconds
+        self._log = log
+        self._metrics = metrics
+        self._process: asyncio.subprocess.Process | None = None
+        self._link: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._alive = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+
+    @property
+    def ready(self) -> bool:
+        return self._alive.is_set()
+
+    async def start(self) -> None:
+        """Start the process, and keep it running from now on.
+
+        :raises Refusal: it does not start; the message says why.
+        """
+        await self._spawn()
+        self._keeper = asyncio.create_task(self._keep())
+
+    async def stop(self) -> None:
+        """End the process. It ends by itself, too, when we are gone: its socket closes."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        self._alive.clear()
+        self._hang_up()
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+    async def predict(self, batch: Batch) -> list[Tensor]:
+        link = await self._live_link()
+        try:
+            async with asyncio.timeout(self._predict_seconds):
+                head, outputs = await _exchange(link, batch)
+        except TimeoutError:
+            self._kill("it took longer than the limit for one batch")
+            raise ModelTooSlow(
+                f"{self._program.ref} did not answer {batch.rows} rows within {self._predict_seconds:g} s"
+            ) from None
+        except asyncio.CancelledError:
+            self._kill("a batch was abandoned half-way")  # the next answer on this socket would be another's
+            raise
+        except (OSError, EOFError, ValueError):
+            self._kill("its socket closed or carried no frame")
+            raise Unavailable(
+                f"the process of {self._program.ref} ended while it answered; send the request again"
+            ) from None
+        if "error" in head:
+            raise _error(self._program.ref, head["error"])
+        if any(output.shape[0] != batch.rows for output in outputs):
+            raise ModelFailed(f"{self._program.ref} answered another number of rows than it was given")
+        return outputs
+
+    async def _live_link(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """The socket of a process that is up, waiting for its restart where needed."""
+        if self._link is not None and self._link[0].at_eof():
+            self._alive.clear()  # it has just died; its keeper does not know yet
+        try:
+            await asyncio.wait_for(self._alive.wait(), self._predict_seconds)
+        except TimeoutError:
+            raise Unavailable(f"the process of {self._program.ref} does not start; the server's log says why") from None
+        assert self._link is not None
+        return self._link
+
+    async def _keep(self) -> None:
+        """Start the process again whenever it ends."""
+        pause = 0.0
+        while True:
+            assert self._process is not None
+            started = time.monotonic()
+            code = await self._process.wait()
+            self._alive.clear()
+            self._hang_up()
+            self._metrics.stopped()
+            self._log.error("model process ended", model=self._program.ref, exit_code=code)
+            pause = 0.0 if time.monotonic() - started > STEADY_SECONDS else pause
+            while not self._alive.is_set():
+                await asyncio.sleep(pause)
+                pause = min(LONGEST_PAUSE, 2 * pause or 0.5)
+                try:
+                    await self._spawn()
+                except Refusal as refusal:
+                    self._log.error("model process does not start", model=self._program.ref, reason=str(refusal))
+
+    async def _spawn(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._program.arguments(theirs.fileno()),
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env={name: os.environ[name] for name in PASSED_ON if name in os.environ},
+                start_new_session=True,  # Ctrl-C in a terminal is for the server, which drains first
+            )
+        self._link = await asyncio.open_unix_connection(sock=ours, limit=READ_AHEAD)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                head, _ = await _receive(self._link[0])
+        except TimeoutError:
+            await self._give_up(f"{self._program.ref} is not loaded after {START_SECONDS} s")
+        except (OSError, EOFError, ValueError):
+            code = await self._process.wait()
+            await self._give_up(f"the process of {self._program.ref} ended with {code} before it was ready")
+        if "error" in head:
+            error = head["error"]
+            await self._give_up(f"{self._program.ref}: {error['code']}: {error['message']}. {error['hint']}")
+        self._alive.set()
+        self._metrics.started()
+        self._log.info("model process ready", model=self._program.ref, pid=self._process.pid)
+
+    async def _give_up(self, reason: str) -> NoReturn:
+        assert self._process is not None
+        self._hang_up()
+        if self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+        raise Refusal(reason)
+
+    def _kill(self, reason: str) -> None:
+        self._alive.clear()
+        if self._process is not None and self._process.returncode is None:
+            self._log.error("model process killed", model=self._program.ref, reason=reason)
+            self._process.kill()
+
+    def _hang_up(self) -> None:
+        if self._link is not None:
+            self._link[1].close()
+            self._link = None
+
+
+async def _exchange(
+    link: tuple[asyncio.StreamReader, asyncio.StreamWriter], batch: Batch
+) -> tuple[dict[str, Any], list[Tensor]]:
+    reader, writer = link
+    writer.writelines(tensors.pack({"outputs": batch.outputs}, batch.inputs))
+    await writer.drain()
+    return await _receive(reader)
+
+
+async def _receive(reader: asyncio.StreamReader) -> tuple[dict[str, Any], list[Tensor]]:
+    head, data = tensors.FRAME.unpack(await reader.readexactly(tensors.FRAME.size))
+    return tensors.unpack(await reader.readexactly(head), await reader.readexactly(data))
+
+
+def _error(ref: str, error: dict[str, Any]) -> ServingError:
+    if error["refused"]:
+        return RowsRefused(f"{ref} refused the rows: {error['message']}")
+    return ModelFailed(f"{ref} failed on the rows: {error['message']}")

@@ -1,0 +1,112 @@
+"""Routes of the REST side: which request means what. Whatever they mean is the service's business."""
+
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+
+from serving import metrics as metrics_module
+from serving.errors import BadRequest, NotFound, Unavailable, WrongMethod
+from serving.http1 import Request, Response
+from serving.oip_json import parse, parse_options, render
+from serving.service import Service
+
+BINARY = b"application/octet-stream"
+
+
+class Rest:
+    """A `Handler` over a service."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def __call__(self, request: Request) -> Response:
+        path = [unquote(part) for part in request.target.partition("?")[0].strip("/").split("/")]
+        match path:
+            case ["v2", "models", route, "infer"]:
+                return await self._infer(request, route, "")
+            case ["v2", "models", route, "versions", version, "infer"]:
+                return await self._infer(request, route, version)
+            case ["v2", "repository", *rest]:
+                return self._repository(request, rest)
+        _expect(request, "GET")
+        match path:
+            case ["v2"]:
+                return _json(self._service.server_metadata())
+            case ["v2", "health", "live"]:
+                return _json({"live": True})
+            case ["v2", "health", "ready"]:
+                return _json({"ready": self._service.ready}, 200 if self._service.ready else 503)
+            case ["v2", "models", route]:
+                return _json(self._service.model_metadata(route, ""))
+            case ["v2", "models", route, "versions", version]:
+                return _json(self._service.model_metadata(route, version))
+            case ["v2", "models", route, "ready"]:
+                return self._model_ready(route, "")
+            case ["v2", "models", route, "versions", version, "ready"]:
+                return self._model_ready(route, version)
+            case ["metrics"]:
+                self._service.metrics.active.set(self._service.door.active)
+                content_type = metrics_module.CONTENT_TYPE.encode()
+                return Response(200, [self._service.metrics.render()], ((b"content-type", content_type),))
+        raise NotFound("no such path; the Open Inference Protocol starts at /v2")
+
+    async def _infer(self, request: Request, route: str, version: str) -> Response:
+        _expect(request, "POST")
+        message, form = parse(request.body, _head_length(request))
+        key = routing_key(request.headers.get(b"x-routing-key"), message.parameters)
+        answer = await self._service.infer(route, version, message, key=key, request_id=request.id)
+        head_length, body = render(answer, form)
+        headers = [(b"x-model-version", answer.version.encode())]
+        if head_length is None:
+            headers.append((b"content-type", b"application/json"))
+        else:
+            headers.append((b"content-type", BINARY))
+            headers.append((b"inference-header-content-length", b"%d" % head_length))
+        return Response(200, body, tuple(headers))
+
+    def _repository(self, request: Request, path: list[str]) -> Response:
+        _expect(request, "POST")
+        match path:
+            case ["index"]:
+                return _json(self._service.index(ready_only=parse_options(request.body).get("ready") is True))
+            case ["models", _, "load" | "unload"]:
+                raise self._service.refuse_change()
+        raise NotFound("no such path; the repository has /v2/repository/index")
+
+    def _model_ready(self, route: str, version: str) -> Response:
+        ready = self._service.version_ready(route, version)
+        return _json({"name": route, "ready": ready}, 200 if ready else Unavailable.status)
+
+
+def routing_key(header: bytes | str | None, parameters: dict[str, Any]) -> str | None:
+    """What keeps a caller on one version: the header, else the request's parameter.
+
+    :raises BadRequest: the parameter is neither text nor a whole number.
+    """
+    if header:
+        return header if isinstance(header, str) else header.decode(errors="replace")
+    key = parameters.get("routing_key")
+    if key is None or isinstance(key, str):
+        return key or None
+    if isinstance(key, int) and not isinstance(key, bool):
+        return str(key)
+    raise BadRequest("the parameter routing_key is neither a string nor an integer")
+
+
+def _head_length(request: Request) -> int | None:
+    text = request.headers.get(b"inference-header-content-length")
+    if text is None:
+        return None
+    if not text.isdigit():
+        raise BadRequest("the header Inference-Header-Content-Length is not a number of bytes")
+    return int(text)
+
+
+def _expect(request: Request, method: str) -> None:
+    if request.method != method:
+        raise WrongMethod(request.method, method)
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(status, [orjson.dumps(value)])

@@ -1,0 +1,77 @@
+"""Which version answers: names, versions and weights, the same in every process and image with the same manifest."""
+
+import hashlib
+import random
+from collections.abc import Sequence
+
+from formats.manifest import Manifest, Member, Model
+from serving.errors import NotFound, Refusal
+
+
+class Version:
+    """A model version as a route offers it. ``name`` is its version in the protocol."""
+
+    __slots__ = ("model", "name", "route", "weight")
+
+    def __init__(self, route: str, name: str, model: Model, weight: int) -> None:
+        self.route = route
+        self.name = name
+        self.model = model
+        self.weight = weight
+
+
+class Route:
+    """A public name and its versions in manifest order."""
+
+    def __init__(self, name: str, versions: Sequence[Version]) -> None:
+        self.name = name
+        self.versions = {version.name: version for version in versions}
+        self._total = sum(version.weight for version in versions)
+
+    def named(self, name: str) -> Version:
+        """:raises NotFound: with the versions there are."""
+        try:
+            return self.versions[name]
+        except KeyError:
+            known = ", ".join(self.versions)
+            raise NotFound(f'model "{self.name}" has no version "{name}"; it has {known}') from None
+
+    def choose(self, key: str | None) -> Version:
+        """The version for a request that names none, by weight; for the same ``key`` always the same one.
+
+        The key's place in [0, 1) is sha256(route, NUL, key), first 8 bytes as a big-endian fraction; no key, a random place.
+        """
+        if key is None:
+            place = random.getrandbits(64)  # a share of the traffic, not a secret
+        else:
+            place = int.from_bytes(hashlib.sha256(f"{self.name}\0{key}".encode()).digest()[:8])
+        reached = 0
+        for version in self.versions.values():
+            reached += version.weight
+            if place * self._total < reached << 64:  # in whole numbers: no rounding decides who answers
+                return version
+        raise AssertionError("a place below 1 lies under the sum of the weights")
+
+
+def routes(manifest: Manifest) -> dict[str, Route]:
+    """:raises Refusal: two members of a route would have the same version name."""
+    models = {model.ref: model for model in manifest.models}
+    found = {}
+    for route in manifest.routes:
+        names = _version_names([models[member.ref] for member in route.members])
+        found[route.name] = Route(route.name, [_version(route.name, names, models, member) for member in route.members])
+    return found
+
+
+def _version(route: str, names: dict[str, str], models: dict[str, Model], member: Member) -> Version:
+    return Version(route, names[member.ref], models[member.ref], member.weight)
+
+
+def _version_names(members: Sequence[Model]) -> dict[str, str]:
+    """Ref to version name: the number when all are of one model, else `<name>-<number>`."""
+    if len({model.model for model in members}) == 1:
+        return {model.ref: str(model.number) for model in members}
+    names = {model.ref: f"{model.model.rpartition('/')[2]}-{model.number}" for model in members}
+    if len(set(names.values())) < len(names):
+        raise Refusal(f"two versions on one route share a name: {', '.join(names)}; give them routes of their own")
+    return names

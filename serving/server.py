@@ -1,0 +1,178 @@
+"""A server's life: check, listen, start the models, check their answers, serve, drain."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from formats.manifest import Model
+from serving import approved, grpc_server, oip_json, tensors
+from serving.admission import Door
+from serving.batching import Batcher
+from serving.errors import Refusal, ServingError
+from serving.http1 import Http
+from serving.logs import Log
+from serving.messages import bind
+from serving.metrics import Metrics, ModelMetrics
+from serving.process import ModelProcess, Program
+from serving.rest import Rest
+from serving.routing import routes
+from serving.sealed import Sealed
+from serving.service import Service
+from serving.settings import Settings
+
+BACKLOG = 1024
+CLOSE_SECONDS = 2  # for answers that are written but not read yet
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen; port 0 takes a free one, and ``port_file`` then says which."""
+
+    host: str
+    rest_port: int
+    grpc_port: int
+    port_file: Path | None
+
+
+async def run(image: Sealed, settings: Settings, address: Address, log: Log) -> None:
+    """Serve ``image`` until SIGTERM or SIGINT.
+
+    :raises Refusal: it cannot be served as it was approved.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    server = Server(image, settings, log)
+    try:
+        await server.listen(address)
+        starting = asyncio.create_task(server.start_models())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            await starting  # raises what kept the models from starting
+            await stopping
+        else:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+        await server.drain()
+    finally:
+        await server.close()
+    log.info("stopped")
+
+
+class Server:
+    """Both transports over one service, and the processes of its models."""
+
+    def __init__(self, image: Sealed, settings: Settings, log: Log) -> None:
+        self._image = image
+        self._settings = settings
+        self._log = log
+        metrics = Metrics()
+        metrics.image.labels(image.manifest.bundle, image.fingerprint).set(1)
+        found = routes(image.manifest)
+        metrics.show(found)
+        self._processes = {
+            model.ref: ModelProcess(
+                _program(image, model), settings.predict_seconds, log, ModelMetrics(metrics, model.ref)
+            )
+            for model in image.manifest.models
+        }
+        self._batchers = {ref: Batcher(process) for ref, process in self._processes.items()}
+        self._door = Door(settings)
+        self._service = Service(image.manifest, found, self._batchers, door=self._door, metrics=metrics, log=log)
+        self._http = Http(Rest(self._service), self._door, settings)
+        self._grpc = grpc_server.create(self._service, settings)
+        self._listener: asyncio.Server | None = None
+
+    async def listen(self, address: Address) -> None:
+        """Open both ports: from here on the server is live, and says that it is not ready."""
+        loop = asyncio.get_running_loop()
+        try:
+            self._listener = await loop.create_server(
+                self._http.connect, address.host, address.rest_port, backlog=BACKLOG
+            )
+            rest_port = self._listener.sockets[0].getsockname()[1]
+            host = f"[{address.host}]" if ":" in address.host else address.host
+            grpc_port = self._grpc.add_insecure_port(f"{host}:{address.grpc_port}")
+            await self._grpc.start()
+        except (OSError, RuntimeError) as error:
+            ports = f"{address.rest_port} and {address.grpc_port}"
+            raise Refusal(f"cannot listen on {address.host}, ports {ports}: {error}") from None
+        if address.port_file is not None:
+            _write_atomically(address.port_file, {"rest": rest_port, "grpc": grpc_port})
+        self._log.info("listening", host=address.host, rest_port=rest_port, grpc_port=grpc_port)
+
+    async def start_models(self) -> None:
+        """Start every model and ask it its sealed rows; ready when all have answered as approved.
+
+        :raises Refusal: one does not start, or answers something else.
+        """
+        cores = asyncio.Semaphore(
+            os.cpu_count() or 1
+        )  # importing libraries is work for a core; more at once only thrash
+
+        async def start(model: Model) -> None:
+            async with cores:
+                await self._processes[model.ref].start()
+                await self._check_answers(model)
+
+        async with asyncio.TaskGroup() as group:
+            for model in self._image.manifest.models:
+                group.create_task(start(model))
+        self._service.started = True
+        self._log.info("ready", bundle=self._image.manifest.bundle, models=len(self._processes))
+
+    async def drain(self) -> None:
+        """Take nothing new, and finish what is under way."""
+        self._door.draining = True
+        self._log.info("draining", active=self._door.active)
+        if not await self._door.emptied(self._settings.drain_seconds):
+            self._log.warning("drain time is over", unanswered=self._door.active)
+
+    async def close(self) -> None:
+        """Close both ports and every connection after what is written to it, and end the models."""
+        if self._listener is not None:
+            self._listener.close()
+        await asyncio.gather(self._http.close(CLOSE_SECONDS), self._grpc.stop(CLOSE_SECONDS))
+        await asyncio.gather(*(process.stop() for process in self._processes.values()))
+
+    async def _check_answers(self, model: Model) -> None:
+        rows = approved.sealed(self._image.root / model.path, model)
+        if rows is None:
+            self._log.info("answers not checked", model=model.ref, reason="no rows are sealed with it")
+            return
+        # Through the same reading and checking as a client's request.
+        request, _ = oip_json.parse(orjson.dumps(rows.request(model.signature)), None)
+        try:
+            outputs = await self._batchers[model.ref].predict(bind(model.signature, request))
+        except ServingError as error:
+            raise Refusal(f"{model.ref} does not answer its sealed rows: {error}") from None
+        differences = rows.differences({output.name: tensors.to_values(output) for output in outputs})
+        if differences:
+            raise Refusal(f"{model.ref} does not answer as approved: {'; '.join(differences)}")
+        self._log.info("answers as approved", model=model.ref, rows=len(rows.rows))
+
+
+def _program(image: Sealed, model: Model) -> Program:
+    environment = next(item for item in image.manifest.environments if item.id == model.environment)
+    folder = image.root / model.path
+    return Program(
+        model.ref,
+        site=image.root / environment.path,
+        artifact=folder / model.artifact,
+        file_format=model.format,
+        allow=folder / "allow.json",
+        signature=folder / "signature.json",
+    )
+
+
+def _write_atomically(path: Path, value: Mapping[str, int]) -> None:
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.write_text(json.dumps(value))
+    scratch.replace(path)

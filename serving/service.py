@@ -1,0 +1,183 @@
+"""What both transports offer: health, metadata, the repository index, and inference on a route."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from formats.manifest import Manifest
+from formats.signature import Signature
+from serving import __version__
+from serving.admission import Door
+from serving.batching import Batcher
+from serving.errors import Forbidden, NotFound, ServingError, Unavailable
+from serving.logs import Log
+from serving.messages import InferRequest, InferResponse, bind
+from serving.metrics import Metrics, VersionMetrics
+from serving.routing import Route, Version
+
+NAME = "countersign"
+EXTENSIONS = ("binary_tensor_data", "model_repository")
+
+
+class Service:
+    """The routes of one manifest over the predictors of its models, by ref."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        routes: Mapping[str, Route],
+        batchers: Mapping[str, Batcher],
+        *,
+        door: Door,
+        metrics: Metrics,
+        log: Log,
+    ) -> None:
+        self.manifest = manifest
+        self.door = door
+        self.metrics = metrics
+        self.started = False  # set once every model has answered its sealed rows as approved
+        self._routes = routes
+        self._batchers = batchers
+        self._log = log
+        self._counters = {
+            (version.route, version.name): VersionMetrics(metrics, version)
+            for route in routes.values()
+            for version in route.versions.values()
+        }
+
+    # --- Health and metadata
+
+    @property
+    def ready(self) -> bool:
+        return (
+            self.started
+            and not self.door.draining
+            and all(batcher.predictor.ready for batcher in self._batchers.values())
+        )
+
+    def version_ready(self, route: str, version: str) -> bool:
+        """Of one version, or of all of a route when ``version`` is empty."""
+        versions = [self._route(route).named(version)] if version else list(self._route(route).versions.values())
+        return self.started and not self.door.draining and all(self._predictor_ready(item) for item in versions)
+
+    def server_metadata(self) -> dict[str, Any]:
+        return {
+            "name": NAME,
+            "version": __version__,
+            "extensions": list(EXTENSIONS),
+            "bundle": self.manifest.bundle,
+        }
+
+    def model_metadata(self, route: str, version: str) -> dict[str, Any]:
+        """Of the version named, else of the route's first: the one a reader of the manifest sees first."""
+        found = self._route(route)
+        chosen = found.named(version) if version else next(iter(found.versions.values()))
+        return {
+            "name": route,
+            "versions": list(found.versions),
+            "platform": f"python_{chosen.model.format}",
+            **_tensors(chosen.model.signature),
+            "parameters": {
+                "version": chosen.name,
+                "release_digest": chosen.model.release_digest,
+                "weights": {item.name: item.weight for item in found.versions.values()},
+            },
+        }
+
+    def index(self, *, ready_only: bool) -> list[dict[str, str]]:
+        """The repository index: every version of every route."""
+        entries = []
+        for route in self._routes.values():
+            for version in route.versions.values():
+                ready = self.version_ready(route.name, version.name)
+                if ready or not ready_only:
+                    state, reason = (
+                        ("READY", "") if ready else ("UNAVAILABLE", "starting, draining, or being restarted")
+                    )
+                    entries.append({"name": route.name, "version": version.name, "state": state, "reason": reason})
+        return entries
+
+    def refuse_change(self) -> Forbidden:
+        """The answer to load and unload."""
+        return Forbidden(
+            "this server serves what was approved and sealed into its image; models are not loaded or unloaded at run time"
+        )
+
+    # --- Inference
+
+    async def infer(
+        self, route: str, version: str, request: InferRequest, *, key: str | None, request_id: str
+    ) -> InferResponse:
+        """Answer ``request`` with ``version``, or when that is empty with the version that weights and ``key`` choose.
+
+        :raises ServingError: see `errors.py`.
+        """
+        started = time.perf_counter()
+        try:
+            if not self.started:
+                raise Unavailable("this server is starting: its models are not checked yet")
+            found = self._route(route)
+            chosen = found.named(version) if version else found.choose(key)
+        except ServingError as error:
+            self.metrics.refused.labels(str(error.status)).inc()
+            self._access(request_id, None, error.status, started=started)
+            raise
+        counters = self._counters[chosen.route, chosen.name]
+        counters.exposure["version" if version else "chance" if key is None else "key"].inc()
+        rows = None
+        status = 200
+        try:
+            batch = bind(chosen.model.signature, request)
+            rows = batch.rows
+            outputs = await self._batchers[chosen.model.ref].predict(batch)
+            counters.rows.inc(rows)
+        except ServingError as error:
+            status = error.status
+            counters.failed(status)
+            raise
+        finally:
+            counters.requests.inc()
+            counters.seconds.observe(time.perf_counter() - started)
+            self._access(request_id, chosen, status, started=started, rows=rows)
+        return InferResponse(route, chosen.name, chosen.model.release_digest, request.id, outputs)
+
+    def _route(self, name: str) -> Route:
+        try:
+            return self._routes[name]
+        except KeyError:
+            raise NotFound(f'no model "{name}" here; there is {", ".join(self._routes)}') from None
+
+    def _predictor_ready(self, version: Version) -> bool:
+        return self._batchers[version.model.ref].predictor.ready
+
+    def _access(
+        self, request_id: str, version: Version | None, status: int, *, started: float, rows: int | None = None
+    ) -> None:
+        if self._log.enabled("info"):
+            self._log.info(
+                "request",
+                request_id=request_id,
+                route=version.route if version else None,  # names we know; any other text is the client's
+                version=version.name if version else None,
+                status=status,
+                rows=rows,
+                ms=round(1000 * (time.perf_counter() - started), 3),
+            )
+
+
+def _tensors(signature: Signature) -> dict[str, Any]:
+    """Inputs and outputs as metadata, with what the protocol has no word for in their parameters."""
+    inputs = []
+    for item in signature.inputs:
+        parameters: dict[str, Any] = {"nullable": item.nullable}
+        if item.categories is not None:
+            parameters["categories"] = list(item.categories)
+        inputs.append(
+            {"name": item.name, "datatype": item.datatype, "shape": list(item.shape), "parameters": parameters}
+        )
+    outputs: list[dict[str, Any]] = []
+    for output in signature.outputs:
+        outputs.append({"name": output.name, "datatype": output.datatype, "shape": list(output.shape)})
+        if output.labels is not None:
+            outputs[-1]["parameters"] = {"labels": list(output.labels)}
+    return {"inputs": inputs, "outputs": outputs}

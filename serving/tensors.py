@@ -1,0 +1,327 @@
+"""Tensors in wire form: the one codec of the server and of the program that runs a model.
+
+Wire form is that of the Open Inference Protocol's binary tensors: row-major, little endian, no padding; BOOL one byte, BYTES
+an u32 length before each element. Rows come first, so tensors of several requests are joined by joining bytes.
+Needs the standard library and numpy, nothing else: `runner.py` loads this file by its path, inside the model's own environment.
+"""
+
+import json
+import math
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+DTYPES = {
+    "BOOL": "?",
+    "UINT8": "u1",
+    "UINT16": "<u2",
+    "UINT32": "<u4",
+    "UINT64": "<u8",
+    "INT8": "i1",
+    "INT16": "<i2",
+    "INT32": "<i4",
+    "INT64": "<i8",
+    "FP16": "<f2",
+    "FP32": "<f4",
+    "FP64": "<f8",
+}
+_LENGTH = struct.Struct("<I")
+# A frame between server and model process: length of the JSON head, length of the data that follows it.
+FRAME = struct.Struct("<IQ")
+
+
+class TensorError(ValueError):
+    """Data that does not fit the tensor it is declared to be. The message says what came and what is expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One tensor in wire form. ``nulls``: flat indices of elements without a value (BYTES and BOOL; in floats NaN says it)."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    data: Buffer
+    nulls: tuple[int, ...] = ()
+
+    @property
+    def count(self) -> int:
+        return math.prod(self.shape)
+
+
+def from_values(name: str, datatype: str, shape: tuple[int, ...], values: Any, *, nullable: bool = False) -> Tensor:
+    """Encode JSON values, flat or nested as ``shape``.
+
+    :param nullable: ``None`` may stand for a missing value.
+    :raises TensorError: a value, the nesting or the count of values does not fit.
+    """
+    if not isinstance(values, list):
+        raise TensorError(f"data is {describe(values)}, expected an array")
+    if datatype == "BYTES":
+        return _from_strings(name, shape, values, nullable=nullable)
+    try:
+        array = np.array(values)
+    except (ValueError, OverflowError):
+        raise TensorError(
+            "data is nested unevenly or too deeply, expected one flat array or rows of one length"
+        ) from None
+    _check_layout(array.shape, shape)
+    nulls: tuple[int, ...] = ()
+    if array.dtype.kind == "O":
+        array, nulls = _fill_nulls(array.reshape(-1).tolist(), datatype, nullable=nullable)
+    return Tensor(name, datatype, shape, _cast(array, values, datatype).tobytes(), nulls)
+
+
+def from_raw(name: str, datatype: str, shape: tuple[int, ...], data: Buffer) -> Tensor:
+    """Take a binary tensor as it is, after checking that it is one.
+
+    :raises TensorError: ``data`` is longer or shorter than ``shape`` and ``datatype`` say, or BYTES are not UTF-8.
+    """
+    tensor = Tensor(name, datatype, shape, data)
+    if datatype == "BYTES":
+        try:
+            elements = [bytes(element).decode() for element in elements_of(data)]
+        except UnicodeDecodeError as error:
+            raise TensorError(f"a BYTES element is not UTF-8: {error.reason} at its byte {error.start}") from None
+        if len(elements) != tensor.count:
+            raise TensorError(f"{len(elements)} elements came, shape {list(shape)} holds {tensor.count}")
+    elif len(data) != (expected := tensor.count * np.dtype(DTYPES[datatype]).itemsize):
+        raise TensorError(f"{len(data)} bytes came, {datatype} of shape {list(shape)} has {expected}")
+    return tensor
+
+
+def from_array(name: str, datatype: str, array: Array) -> Tensor:
+    """Encode what an estimator answered. Strings become BYTES in UTF-8; other kinds are cast to ``datatype``."""
+    if datatype == "BYTES":
+        return Tensor(
+            name, datatype, array.shape, join_elements(str(item).encode() for item in array.reshape(-1).tolist())
+        )
+    return Tensor(name, datatype, array.shape, np.ascontiguousarray(array, dtype=DTYPES[datatype]).tobytes())
+
+
+def to_array(tensor: Tensor) -> Array:
+    """A numeric or BOOL tensor as an aligned, writable array: compiled estimators refuse anything else."""
+    array = np.frombuffer(tensor.data, dtype=DTYPES[tensor.datatype]).reshape(tensor.shape)
+    return np.require(array, requirements=["C", "A", "W"])
+
+
+def to_strings(tensor: Tensor) -> list[str | None]:
+    """The elements of a BYTES tensor, ``None`` where there is no value."""
+    strings: list[str | None] = [bytes(element).decode() for element in elements_of(tensor.data)]
+    for index in tensor.nulls:
+        strings[index] = None
+    return strings
+
+
+def to_values(tensor: Tensor) -> list[Any]:
+    """The tensor as JSON values nested by its shape; NaN and infinities, which JSON does not have, as ``None``."""
+    if tensor.datatype == "BYTES":
+        flat = np.array(to_strings(tensor), dtype=object)
+    else:
+        flat = np.frombuffer(tensor.data, dtype=DTYPES[tensor.datatype])
+        if flat.dtype.kind == "f" and not np.isfinite(flat).all():
+            flat = np.array([item if math.isfinite(item) else None for item in flat.tolist()], dtype=object)
+    values: list[Any] = flat.reshape(tensor.shape).tolist()
+    return values
+
+
+def convert(tensor: Tensor, datatype: str) -> Tensor:
+    """Widen to ``datatype`` where no value can change (INT32 to FP64, FP32 to FP64).
+
+    :raises TensorError: values could change, or mean something else.
+    """
+    if tensor.datatype == datatype:
+        return tensor
+    if {"BYTES", "BOOL"} & {tensor.datatype, datatype} or not np.can_cast(
+        DTYPES[tensor.datatype], DTYPES[datatype], "safe"
+    ):
+        raise TensorError(f"datatype {tensor.datatype} came, expected {datatype}")
+    data = np.frombuffer(tensor.data, dtype=DTYPES[tensor.datatype]).astype(DTYPES[datatype]).tobytes()
+    return Tensor(tensor.name, datatype, tensor.shape, data)
+
+
+def first_nan(tensor: Tensor) -> int | None:
+    """Row of the first NaN of a float tensor, ``None`` when there is none."""
+    if not tensor.datatype.startswith("FP"):
+        return None
+    array = np.frombuffer(tensor.data, dtype=DTYPES[tensor.datatype])
+    missing = np.isnan(array)
+    if not missing.any():
+        return None
+    return int(missing.argmax()) // max(1, tensor.count // tensor.shape[0])
+
+
+def join(tensors: Sequence[Tensor]) -> Tensor:
+    """The rows of several tensors of one name, datatype and row shape, in order."""
+    first = tensors[0]
+    if len(tensors) == 1:
+        return first
+    nulls: list[int] = []
+    offset = 0
+    for tensor in tensors:
+        nulls.extend(offset + index for index in tensor.nulls)
+        offset += tensor.count
+    rows = sum(tensor.shape[0] for tensor in tensors)
+    return Tensor(first.name, first.datatype, (rows, *first.shape[1:]), b"".join(t.data for t in tensors), tuple(nulls))
+
+
+def split(tensor: Tensor, rows: Sequence[int]) -> list[Tensor]:
+    """Undo a join: consecutive pieces of so many rows each."""
+    if len(rows) == 1:
+        return [tensor]
+    width = math.prod(tensor.shape[1:])
+    data = memoryview(tensor.data)
+    pieces = []
+    start = 0
+    for count in rows:
+        if tensor.datatype == "BYTES":
+            end = start
+            for _ in range(count * width):
+                end += _LENGTH.size + _LENGTH.unpack_from(data, end)[0]
+        else:
+            end = start + count * width * np.dtype(DTYPES[tensor.datatype]).itemsize
+        pieces.append(Tensor(tensor.name, tensor.datatype, (count, *tensor.shape[1:]), data[start:end]))
+        start = end
+    return pieces
+
+
+def join_elements(elements: Iterable[bytes]) -> bytes:
+    """BYTES elements in wire form."""
+    return b"".join(part for element in elements for part in (_LENGTH.pack(len(element)), element))
+
+
+def elements_of(data: Buffer) -> Iterator[memoryview]:
+    """The elements of BYTES in wire form.
+
+    :raises TensorError: the lengths do not add up to the size of ``data``.
+    """
+    view = memoryview(data)
+    start = 0
+    while start < len(view):
+        body = start + _LENGTH.size
+        end = body + _LENGTH.unpack_from(view, start)[0] if body <= len(view) else body
+        if end > len(view):
+            raise TensorError(f"BYTES data ends in the middle of the element that starts at byte {start}")
+        yield view[body:end]
+        start = end
+
+
+def pack(head: dict[str, Any], tensors: Sequence[Tensor] = ()) -> list[Buffer]:
+    """A frame: its lengths, a JSON head, then the data of ``tensors``, as parts to be written one after the other."""
+    described = [
+        {"name": t.name, "datatype": t.datatype, "shape": t.shape, "size": len(t.data), "nulls": t.nulls}
+        for t in tensors
+    ]
+    text = json.dumps({**head, "tensors": described}).encode()
+    return [FRAME.pack(len(text), sum(len(t.data) for t in tensors)), text, *(t.data for t in tensors)]
+
+
+def unpack(text: Buffer, data: Buffer) -> tuple[dict[str, Any], list[Tensor]]:
+    """Head and tensors of a frame whose two parts were read by the lengths of its first 12 bytes. Shares ``data``."""
+    head: dict[str, Any] = json.loads(bytes(text))
+    view = memoryview(data)
+    tensors = []
+    start = 0
+    for item in head.pop("tensors"):
+        end = start + item["size"]
+        tensors.append(
+            Tensor(item["name"], item["datatype"], tuple(item["shape"]), view[start:end], tuple(item["nulls"]))
+        )
+        start = end
+    return head, tensors
+
+
+def describe(value: Any) -> str:
+    """A JSON value in a few words, for messages."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, str):
+        return f"the string {value if len(value) <= 40 else value[:40] + '...'!r}"
+    if isinstance(value, list):
+        return f"an array of {len(value)}"
+    return "an object" if isinstance(value, dict) else f"the number {value}"
+
+
+def _from_strings(name: str, shape: tuple[int, ...], values: list[Any], *, nullable: bool) -> Tensor:
+    flat = values
+    if len(shape) > 1 and values and all(isinstance(row, list) for row in values):
+        _check_layout((len(values), *{len(row) for row in values}), shape)
+        flat = [item for row in values for item in row]
+    _check_layout((len(flat),), (math.prod(shape),))
+    nulls = []
+    encoded = []
+    for index, item in enumerate(flat):
+        if isinstance(item, bytes):
+            item = _decoded(item, index)  # noqa: PLW2901
+        if item is None and nullable:
+            nulls.append(index)
+        elif not isinstance(item, str):
+            raise TensorError(
+                f"element {index} is {describe(item)}, expected {'a string or null' if nullable else 'a string'}"
+            )
+        try:
+            encoded.append((item or "").encode())
+        except UnicodeEncodeError:
+            raise TensorError(f"element {index} holds half of a surrogate pair, expected Unicode text") from None
+    return Tensor(name, "BYTES", shape, join_elements(encoded), tuple(nulls))
+
+
+def _decoded(item: bytes, index: int) -> str:
+    try:
+        return item.decode()
+    except UnicodeDecodeError as error:
+        raise TensorError(f"element {index} is not UTF-8: {error.reason} at its byte {error.start}") from None
+
+
+def _check_layout(came: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    if came not in (shape, (math.prod(shape),)):
+        what = f"{came[0]} values" if len(came) == 1 else f"values nested as {list(came)}"
+        raise TensorError(f"{what} came, shape {list(shape)} holds {math.prod(shape)}")
+
+
+def _fill_nulls(items: list[Any], datatype: str, *, nullable: bool) -> tuple[Array, tuple[int, ...]]:
+    """Numbers or booleans among which there may be nulls: NaN in floats, indices for BOOL."""
+    nulls = []
+    for index, item in enumerate(items):
+        if item is None:
+            nulls.append(index)
+        elif isinstance(item, bool) != (datatype == "BOOL") or not isinstance(item, int | float):
+            raise TensorError(f"element {index} is {describe(item)}, expected {_expected(datatype)}")
+    if nulls and not nullable:
+        raise TensorError(f"element {nulls[0]} is null, and this input takes no nulls")
+    if datatype == "BOOL":
+        return np.array([item is True for item in items], dtype="?"), tuple(nulls)
+    if nulls and not datatype.startswith("FP"):
+        raise TensorError(f"element {nulls[0]} is null, and {datatype} has no value for it")
+    return np.array([math.nan if item is None else float(item) for item in items]), ()
+
+
+def _cast(array: Array, values: list[Any], datatype: str) -> Array:
+    """``array`` in the dtype of ``datatype``, when its kind and range allow it."""
+    # Integers are fine floats; nothing else changes its kind.
+    kinds = {"B": "b", "I": "iu", "U": "iu", "F": "iuf"}[datatype[0]]
+    if array.size and array.dtype.kind not in kinds:
+        flat: list[Any] = np.array(values, dtype=object).reshape(-1).tolist()
+        types: tuple[type, ...] = {"B": (bool,), "F": (int, float)}.get(datatype[0], (int,))
+        index = next((i for i, item in enumerate(flat) if type(item) not in types), 0)
+        raise TensorError(f"element {index} is {describe(flat[index])}, expected {_expected(datatype)}")
+    dtype = np.dtype(DTYPES[datatype])
+    if array.size and dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        low, high = int(array.min()), int(array.max())
+        if low < limits.min or high > limits.max:
+            outside = low if low < limits.min else high
+            raise TensorError(f"the number {outside} came, {datatype} goes from {limits.min} to {limits.max}")
+    return array.astype(dtype)
+
+
+def _expected(datatype: str) -> str:
+    if datatype == "BOOL":
+        return "true or false"
+    return f"a number ({datatype})" if datatype.startswith("FP") else f"an integer ({datatype})"

@@ -1,0 +1,396 @@
+"""A portal in memory, over real HTTP: the API of the contract.
+
+It shares no code with the client. Checks pass at once or fail as a test says; nobody's rights are looked at beyond the token.
+"""
+
+import hashlib
+import json
+import re
+from typing import Any
+
+from fake_http import TOKEN, Answer, Served
+
+__all__ = ["TOKEN", "Portal", "artifact_digest"]
+
+TARGETS = [
+    {"os": "linux", "arch": "x86_64", "libc": "glibc-2.36", "python": minor} for minor in ("3.11", "3.12", "3.13")
+]
+
+
+class Portal(Served):
+    """State and server. ``stage_after_push`` is what the checks make of a version."""
+
+    def __init__(self) -> None:
+        self.blobs: dict[str, bytes] = {}
+        self.models: dict[str, dict[str, Any]] = {}
+        self.versions: dict[str, list[dict[str, Any]]] = {}
+        self.reviews: dict[str, dict[str, Any]] = {}
+        self.bundles: dict[str, dict[str, Any]] = {}
+        self.builds: dict[str, dict[str, Any]] = {}
+        self.logs: dict[str, list[bytes]] = {}
+        self.tokens: dict[str, dict[str, Any]] = {
+            "t1": {"id": "t1", "name": "laptop", "scopes": ["read", "push"], "expires_at": "2031-01-01T00:00:00Z"}
+        }
+        self.server_info: dict[str, Any] = {
+            "version": "0.1.0",
+            "client_minimum": "0.1.0",
+            "max_upload_bytes": 1 << 30,
+            "targets": TARGETS,
+            "formats": ["joblib", "pickle"],
+        }
+        self.stage_after_push = "ready"
+        self.page_size = 2
+        super().__init__()
+
+    def version(self, name: str, number: int) -> dict[str, Any]:
+        return self.versions[name][number - 1]
+
+    def move(self, name: str, number: int, stage: str) -> None:
+        self.version(name, number).update(stage=stage, status=f"It is {stage}.")
+
+    # --- handlers: (match, query, body, headers) -> (status, JSON or bytes, headers)
+
+    def discovery(self, **_: Any) -> Any:
+        return 200, {"api": f"{self.url}/api/v1", **self.server_info}
+
+    def whoami(self, **_: Any) -> Any:
+        return 200, {
+            "actor": "person:ana",
+            "name": "ana",
+            "kind": "person",
+            "teams": ["payments"],
+            "roles": ["scientist"],
+            "token": self.tokens["t1"],
+        }
+
+    def head_blob(self, digest: str, **_: Any) -> Any:
+        return (200 if digest in self.blobs else 404), b""
+
+    def put_blob(self, digest: str, body: bytes, headers: dict[str, str], **_: Any) -> Any:
+        if "content-length" not in headers:
+            raise Answer(411, "length-required", "no Content-Length")
+        actual = "sha256:" + hashlib.sha256(body).hexdigest()
+        if actual != digest:
+            raise Answer(422, "digest-mismatch", f"the bytes are {actual}")
+        known = digest in self.blobs
+        self.blobs[digest] = body
+        return (200 if known else 201), {"digest": digest, "size": len(body)}
+
+    def list_models(self, query: dict[str, str], **_: Any) -> Any:
+        found = [model for model in self.models.values() if query.get("q", "") in f"{model['name']} {model['purpose']}"]
+        found = [model for model in found if query.get("team", model["team"]) == model["team"]]
+        return self._page(found, query)
+
+    def get_model(self, name: str, **_: Any) -> Any:
+        if name not in self.models:
+            raise Answer(404, "not-found", f"there is no model {name}")
+        return 200, self.models[name], {"ETag": f'"{self.models[name]["revision"]}"'}
+
+    def list_versions(self, name: str, query: dict[str, str], **_: Any) -> Any:
+        self.get_model(name)
+        return self._page(self.versions[name][::-1], query)
+
+    def create_version(self, name: str, body: bytes, **_: Any) -> Any:
+        push = json.loads(body)
+        if missing := [file["digest"] for file in push["files"] if file["digest"] not in self.blobs]:
+            raise Answer(404, "not-found", f"you have not uploaded {missing[0]}")
+        if name not in self.models and not push.get("create_model"):
+            raise Answer(404, "not-found", f"there is no model {name}", "Push with create_model.")
+        self.models.setdefault(
+            name,
+            {
+                "name": name,
+                "team": name.partition("/")[0],
+                "purpose": "Labels feedback.",
+                "task": "text-classification",
+                "visibility": "internal",
+                "revision": 1,
+            },
+        )
+        versions = self.versions.setdefault(name, [])
+        content = hashlib.sha256(json.dumps([push["files"], push["card"]]).encode()).hexdigest()
+        for known in versions:
+            if known["content"] == content:
+                return 200, known
+        number = len(versions) + 1
+        files = sorted(
+            ({**file, "size": len(self.blobs[file["digest"]])} for file in push["files"]), key=lambda file: file["path"]
+        )
+        version = {
+            "ref": f"{name}:{number}", "model": name, "number": number, "label": push.get("label"), "stage": self.stage_after_push,
+            "status": "Its checks passed.", "artifact_digest": artifact_digest(files), "release_digest": None, "format": push["format"],
+            "size": sum(file["size"] for file in files), "files": files, "card": {"purpose": "Labels feedback."}, "aliases": [], "signature": None,
+            "metrics": [{"dataset": None, "higher_is_better": None, "declared_by": "person:ana", "measured": False, **metric} for metric in push["metrics"]],
+            "params": push["params"], "tags": push["tags"], "checks": [{"step": "scan", "outcome": "passed", "summary": "Nothing unknown.", "isolation": "none", "digest": None}],
+            "job": None, "request": None, "author": "person:ana", "uploaded_by": "person:ana", "created_at": "2026-11-23T10:00:00Z",
+            "url": f"{self.url}/models/{name}/versions/{number}", "content": content, "push": push, "card_text": push["card"], "future": {"kept": True},
+        }  # fmt: skip
+        versions.append(version)
+        return 201, version
+
+    def get_version(self, name: str, ref: str, **_: Any) -> Any:
+        version = self._find(name, ref)
+        return (
+            200,
+            {key: value for key, value in version.items() if key not in {"push", "card_text", "content"}},
+            {"ETag": '"1"'},
+        )
+
+    def get_file(self, name: str, ref: str, path: str, headers: dict[str, str], **_: Any) -> Any:
+        version = self._find(name, ref)
+        file = next((file for file in version["files"] if file["path"] == path), None)
+        if file is None:
+            raise Answer(404, "not-found", f"no file {path}")
+        return self._ranged(self.blobs[file["digest"]], headers, {"ETag": f'"{file["digest"]}"'})
+
+    def get_card(self, name: str, ref: str, **_: Any) -> Any:
+        return 200, self._find(name, ref)["card_text"].encode(), {"Content-Type": "text/markdown"}
+
+    def get_lineage(self, name: str, ref: str, **_: Any) -> Any:
+        return 200, {"edges": self._find(name, ref)["push"]["lineage"], "used_by": []}
+
+    def get_diff(self, name: str, ref: str, query: dict[str, str], **_: Any) -> Any:
+        version = self._find(name, ref)
+        base = self._find(name, query.get("base", "1"))
+        changed = [
+            {"section": "files", "path": file["path"], "before": other["digest"], "after": file["digest"]}
+            for file, other in zip(version["files"], base["files"], strict=True)
+            if file["digest"] != other["digest"]
+        ]
+        return 200, {"ref": version["ref"], "base": base["ref"], "changes": changed}
+
+    def get_report(self, name: str, ref: str, step: str, **_: Any) -> Any:
+        return 200, {
+            "schema": "countersign.report/1",
+            "step": step,
+            "outcome": "failed",
+            "summary": "An unknown name.",
+            "isolation": "none",
+            "findings": [{"code": "unknown-global", "message": "os:system is not allowed", "hint": "Train again."}],
+            "facts": {},
+        }
+
+    def submit(self, name: str, ref: str, body: bytes, **_: Any) -> Any:
+        version = self._find(name, ref)
+        if version["stage"] != "ready":
+            raise Answer(409, "wrong-stage", f"{version['ref']} is {version['stage']}", "Wait for its checks.")
+        review_id = f"r{len(self.reviews) + 1}"
+        self.reviews[review_id] = {
+            "id": review_id, "ref": version["ref"], "state": "open", "release_digest": "sha256:" + "1" * 64, "dossier_digest": "sha256:" + "2" * 64,
+            "gates": [{"code": "two-people", "title": "Two people decide", "state": "wait", "why": "0 of 2 signed"}], "decisions": [],
+            "requested_by": "person:ana", "requested_at": "2026-11-23T10:00:00Z", "note": json.loads(body)["note"], "url": f"{self.url}/reviews/{review_id}", "comments": [],
+            "asked": json.loads(body),
+        }  # fmt: skip
+        version.update(
+            stage="in_review", release_digest="sha256:" + "1" * 64, request={"id": review_id, "state": "open"}
+        )
+        return 201, self.reviews[review_id]
+
+    def withdraw(self, name: str, ref: str, **_: Any) -> Any:
+        version = self._find(name, ref)
+        version.update(stage="ready", request=None)
+        return 200, version
+
+    def retry_checks(self, name: str, ref: str, **_: Any) -> Any:
+        version = self._find(name, ref)
+        version.update(stage="ready")
+        return 200, version
+
+    def set_alias(self, name: str, alias: str, body: bytes, headers: dict[str, str], **_: Any) -> Any:
+        self._guard(self.models[name], headers)
+        number = json.loads(body)["number"]
+        for version in self.versions[name]:
+            version["aliases"] = [known for known in version["aliases"] if known != alias]
+        self.version(name, number)["aliases"].append(alias)
+        return 200, {"alias": alias, "number": number}
+
+    def remove_alias(self, name: str, alias: str, headers: dict[str, str], **_: Any) -> Any:
+        self._guard(self.models[name], headers)
+        for version in self.versions[name]:
+            version["aliases"] = [known for known in version["aliases"] if known != alias]
+        return 204, b""
+
+    def list_reviews(self, query: dict[str, str], **_: Any) -> Any:
+        return self._page(
+            [review for review in self.reviews.values() if query.get("state", review["state"]) == review["state"]],
+            query,
+        )
+
+    def get_review(self, item: str, **_: Any) -> Any:
+        return 200, self._of(self.reviews, item)
+
+    def comment(self, item: str, body: bytes, **_: Any) -> Any:
+        self._of(self.reviews, item)["comments"].append(json.loads(body)["text"])
+        return 201, {"text": json.loads(body)["text"]}
+
+    def list_bundles(self, query: dict[str, str], **_: Any) -> Any:
+        return self._page(list(self.bundles.values()), query)
+
+    def create_bundle(self, body: bytes, **_: Any) -> Any:
+        content = json.loads(body)
+        self.bundles[content["name"]] = {
+            "rebuild": "auto",
+            **content,
+            "url": f"{self.url}/bundles/{content['name']}",
+            "revision": 1,
+        }
+        return 201, self.bundles[content["name"]]
+
+    def get_bundle(self, name: str, **_: Any) -> Any:
+        bundle = self._of(self.bundles, name)
+        return 200, bundle, {"ETag": f'"{bundle["revision"]}"'}
+
+    def put_bundle(self, name: str, body: bytes, headers: dict[str, str], **_: Any) -> Any:
+        bundle = self._of(self.bundles, name)
+        self._guard(bundle, headers)
+        bundle.update(json.loads(body), revision=bundle["revision"] + 1)
+        return 200, bundle
+
+    def bake(self, name: str, **_: Any) -> Any:
+        self._of(self.bundles, name)
+        build_id = f"b{len(self.builds) + 1}"
+        self.builds[build_id] = {
+            "id": build_id,
+            "bundle": name,
+            "state": "queued",
+            "image_digest": None,
+            "isolation": None,
+            "steps": [],
+            "error": None,
+            "created_at": "2026-11-23T10:00:00Z",
+            "url": f"{self.url}/builds/{build_id}",
+        }
+        self.logs[build_id] = []
+        return 201, self.builds[build_id]
+
+    def list_builds(self, query: dict[str, str], **_: Any) -> Any:
+        return self._page(list(self.builds.values()), query)
+
+    def get_build(self, item: str, **_: Any) -> Any:
+        """Each look moves the build on: queued, running, done; a failed one stays failed."""
+        build = self._of(self.builds, item)
+        answer = dict(build)
+        following = {"queued": "running", "running": "done"}.get(build["state"])
+        if following:
+            build["state"] = following
+            self.logs[item].append(f"{following} ✓\n".encode())
+            if following == "done":
+                build["image_digest"] = "sha256:" + "3" * 64
+        return 200, answer
+
+    def get_log(self, item: str, headers: dict[str, str], **_: Any) -> Any:
+        return self._ranged(b"".join(self.logs[item]), headers, {"Content-Type": "text/plain"})
+
+    def retry_build(self, item: str, **_: Any) -> Any:
+        build = self._of(self.builds, item)
+        build.update(state="queued", error=None)
+        return 200, build
+
+    def list_tokens(self, query: dict[str, str], **_: Any) -> Any:
+        return self._page(list(self.tokens.values()), query)
+
+    def create_token(self, body: bytes, **_: Any) -> Any:
+        asked = json.loads(body)
+        token_id = f"t{len(self.tokens) + 1}"
+        self.tokens[token_id] = {
+            "id": token_id,
+            "name": asked["name"],
+            "scopes": asked["scopes"],
+            "expires_at": "2026-12-23T10:00:00Z",
+        }
+        return 201, {**self.tokens[token_id], "token": f"cs_{token_id}_secret"}
+
+    def revoke_token(self, item: str, headers: dict[str, str], **_: Any) -> Any:
+        if "if-match" not in headers:
+            raise Answer(428, "precondition-missing", "If-Match is missing")
+        self._of(self.tokens, item)
+        del self.tokens[item]
+        return 204, b""
+
+    # ---
+
+    def _find(self, name: str, ref: str) -> dict[str, Any]:
+        self.get_model(name)
+        for version in self.versions[name][::-1]:
+            if ref in {
+                str(version["number"]),
+                version["artifact_digest"],
+                version["release_digest"],
+                *version["aliases"],
+            }:
+                return version
+            if ref == "approved" and version["stage"].startswith("approved"):
+                return version
+        raise Answer(404, "not-found", f"{name} has no version {ref}", "Name a version number.")
+
+    def _of(self, table: dict[str, Any], key: str) -> Any:
+        if key not in table:
+            raise Answer(404, "not-found", f"there is no {key}")
+        return table[key]
+
+    def _guard(self, resource: dict[str, Any], headers: dict[str, str]) -> None:
+        if "if-match" not in headers:
+            raise Answer(428, "precondition-missing", "If-Match is missing")
+        if headers["if-match"] != f'"{resource["revision"]}"':
+            raise Answer(412, "stale", "it changed since you looked", "Read it again.")
+
+    def _page(self, items: list[Any], query: dict[str, str]) -> Any:
+        start = int(query.get("cursor", 0))
+        following = start + self.page_size
+        return 200, {"items": items[start:following], "next": str(following) if following < len(items) else None}
+
+    def _ranged(self, data: bytes, headers: dict[str, str], answer: dict[str, str]) -> Any:
+        match = re.fullmatch(r"bytes=(\d+)-", headers.get("range", ""))
+        if match is None:
+            return 200, data, answer
+        start = int(match[1])
+        if start >= len(data):
+            return 416, b"", answer
+        return 206, data[start:], {**answer, "Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"}
+
+
+def artifact_digest(files: list[dict[str, Any]]) -> str:
+    """Written out again by hand, so that the client's own is checked against another."""
+    listed = [{"path": file["path"], "sha256": file["digest"], "size": file["size"]} for file in files]
+    manifest = json.dumps({"files": listed, "schema": "countersign.artifacts/1"}, separators=(",", ":"), sort_keys=True)
+    return "sha256:" + hashlib.sha256(manifest.encode()).hexdigest()
+
+
+_M = r"/api/v1/models/(?P<name>[^/]+/[^/]+)"
+_V = _M + r"/versions/(?P<ref>[^/]+)"
+Portal.routes = [
+    ("GET", r"/\.well-known/countersign\.json", Portal.discovery),
+    ("GET", r"/api/v1/whoami", Portal.whoami),
+    ("HEAD", r"/api/v1/blobs/(?P<digest>[^/]+)", Portal.head_blob),
+    ("PUT", r"/api/v1/blobs/(?P<digest>[^/]+)", Portal.put_blob),
+    ("GET", r"/api/v1/models", Portal.list_models),
+    ("GET", _M, Portal.get_model),
+    ("GET", _M + r"/versions", Portal.list_versions),
+    ("POST", _M + r"/versions", Portal.create_version),
+    ("GET", _V, Portal.get_version),
+    ("GET", _V + r"/files/(?P<path>.+)", Portal.get_file),
+    ("GET", _V + r"/card", Portal.get_card),
+    ("GET", _V + r"/lineage", Portal.get_lineage),
+    ("GET", _V + r"/diff", Portal.get_diff),
+    ("GET", _V + r"/reports/(?P<step>[^/]+)", Portal.get_report),
+    ("POST", _V + r"/submit", Portal.submit),
+    ("POST", _V + r"/withdraw", Portal.withdraw),
+    ("POST", _V + r"/retry", Portal.retry_checks),
+    ("PUT", _M + r"/aliases/(?P<alias>[^/]+)", Portal.set_alias),
+    ("DELETE", _M + r"/aliases/(?P<alias>[^/]+)", Portal.remove_alias),
+    ("GET", r"/api/v1/reviews", Portal.list_reviews),
+    ("GET", r"/api/v1/reviews/(?P<item>[^/]+)", Portal.get_review),
+    ("POST", r"/api/v1/reviews/(?P<item>[^/]+)/comments", Portal.comment),
+    ("GET", r"/api/v1/bundles", Portal.list_bundles),
+    ("POST", r"/api/v1/bundles", Portal.create_bundle),
+    ("GET", r"/api/v1/bundles/(?P<name>[^/]+/[^/]+)", Portal.get_bundle),
+    ("PUT", r"/api/v1/bundles/(?P<name>[^/]+/[^/]+)", Portal.put_bundle),
+    ("POST", r"/api/v1/bundles/(?P<name>[^/]+/[^/]+)/bake", Portal.bake),
+    ("GET", r"/api/v1/builds", Portal.list_builds),
+    ("GET", r"/api/v1/builds/(?P<item>[^/]+)", Portal.get_build),
+    ("GET", r"/api/v1/builds/(?P<item>[^/]+)/log", Portal.get_log),
+    ("POST", r"/api/v1/builds/(?P<item>[^/]+)/retry", Portal.retry_build),
+    ("GET", r"/api/v1/tokens", Portal.list_tokens),
+    ("POST", r"/api/v1/tokens", Portal.create_token),
+    ("DELETE", r"/api/v1/tokens/(?P<item>[^/]+)", Portal.revoke_token),
+]

@@ -1,0 +1,76 @@
+"""Fixtures that every part's tests share: databases of both kinds, a store, and a small company of people."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy.orm import Session
+
+from formats import keys
+from registry.db import Database
+from registry.store import LocalStore
+from registry.vault import Vault
+from tests import databases, factories
+
+SQLITE = "sqlite"
+POSTGRES = pytest.param("postgres", marks=pytest.mark.postgres)
+
+
+@pytest.fixture(scope="session")
+def _places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], databases.Places]]:
+    """Databases by kind, made when first asked for; each worker of a parallel run has its own."""
+    made: dict[str, databases.Places] = {}
+
+    def of(kind: str) -> databases.Places:
+        if kind not in made:
+            made[kind] = databases.places(kind, tmp_path_factory.mktemp(kind))
+        return made[kind]
+
+    yield of
+    for places in made.values():
+        places.close()
+
+
+@pytest.fixture(params=[SQLITE, POSTGRES])
+def databases_of_a_kind(
+    request: pytest.FixtureRequest, _places: Callable[[str], databases.Places]
+) -> Iterator[databases.Places]:
+    """For tests that need several: ``take("empty")`` has the tables only, ``take("world")`` people and a policy too."""
+    places = _places(request.param)
+    yield places
+    places.give_back()
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest, databases_of_a_kind: databases.Places) -> Database:
+    """A database of its own for this test, on SQLite and on PostgreSQL; it holds the world where the test asks for that."""
+    return databases_of_a_kind.take("world" if "world" in request.fixturenames else "empty")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path / "store")
+
+
+@pytest.fixture
+def world(database: Database, store: LocalStore) -> factories.World:
+    """A company with two administrators, two teams and somebody of every role; see :class:`tests.factories.World`."""
+    return factories.World.load(database, store)
+
+
+@pytest.fixture
+def session(database: Database) -> Iterator[Session]:
+    """A unit of work that is undone at the end; on SQLite no other unit can write while it is used."""
+    with database.session(write=True) as session:
+        yield session
+        session.rollback()
+
+
+@pytest.fixture
+def signer(tmp_path: Path) -> keys.FileSigner:
+    return keys.generate(tmp_path / "key.pem")
+
+
+@pytest.fixture
+def vault() -> Vault:
+    return Vault("a secret key only for tests, 32 or more")

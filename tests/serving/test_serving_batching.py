@@ -1,0 +1,138 @@
+"""Batches: together when they can be, alone when one of them is bad, and no caller waits for nothing."""
+
+import asyncio
+
+import pytest
+
+from serving.batching import ROWS, Batcher
+from serving.errors import ModelFailed, RowsRefused, Unavailable
+from serving.predictor import Batch
+from serving.tensors import from_array, from_values, to_array, to_values
+
+
+class Doubler:
+    """Answers twice its input; refuses a batch that holds 13, and counts what it was asked."""
+
+    ready = True
+
+    def __init__(self, gate=None):
+        self.asked = []
+        self.gate = gate
+
+    async def predict(self, batch):
+        self.asked.append((batch.rows, batch.outputs))
+        if self.gate is not None:
+            await self.gate.wait()
+        values = to_array(batch.inputs[0])
+        if 13 in values:
+            raise RowsRefused("13 brings bad luck")
+        return [from_array(name, "FP64", values * {"double": 2, "triple": 3}[name]) for name in batch.outputs]
+
+
+def rows(*values, outputs=("double",)):
+    return Batch((from_values("x", "FP64", (len(values),), list(values)),), outputs)
+
+
+async def answers(batcher, *batches):
+    found = await asyncio.gather(*(batcher.predict(batch) for batch in batches), return_exceptions=True)
+    return [item if isinstance(item, Exception) else [to_values(tensor) for tensor in item] for item in found]
+
+
+def test_requests_of_one_turn_are_one_predict():
+    async def scenario():
+        doubler = Doubler()
+        found = await answers(Batcher(doubler), rows(1), rows(2, 3), rows(4))
+        assert found == [[[2.0]], [[4.0, 6.0]], [[8.0]]]
+        assert doubler.asked == [(4, ("double",))]
+
+    asyncio.run(scenario())
+
+
+def test_what_arrives_while_the_model_is_busy_waits_for_one_batch():
+    async def scenario():
+        doubler = Doubler(gate := asyncio.Event())
+        batcher = Batcher(doubler)
+        first = asyncio.create_task(batcher.predict(rows(1)))
+        await asyncio.sleep(0.01)
+        others = asyncio.create_task(answers(batcher, rows(2), rows(3)))
+        await asyncio.sleep(0.01)
+        gate.set()
+        assert to_values((await first)[0]) == [2.0]
+        assert await others == [[[4.0]], [[6.0]]]
+        assert [count for count, _ in doubler.asked] == [1, 2]
+
+    asyncio.run(scenario())
+
+
+def test_every_request_gets_its_own_outputs_in_its_own_order():
+    async def scenario():
+        doubler = Doubler()
+        wanted = [("double",), ("triple", "double"), ("triple",)]
+        found = await answers(Batcher(doubler), *(rows(1, outputs=outputs) for outputs in wanted))
+        assert found == [[[2.0]], [[3.0], [2.0]], [[3.0]]]
+        assert doubler.asked == [(3, ("double", "triple"))]
+
+    asyncio.run(scenario())
+
+
+def test_a_bad_row_fails_its_own_request_only():
+    async def scenario():
+        doubler = Doubler()
+        good, bad, other = await answers(Batcher(doubler), rows(1), rows(2, 13), rows(3))
+        assert (good, other) == ([[2.0]], [[6.0]])
+        assert isinstance(bad, RowsRefused)
+        assert [count for count, _ in doubler.asked] == [4, 1, 2, 1]
+
+    asyncio.run(scenario())
+
+
+def test_a_batch_stays_below_the_cap_and_a_large_request_goes_alone():
+    async def scenario():
+        doubler = Doubler()
+        large = ROWS + 44
+        found = await answers(
+            Batcher(doubler), rows(*range(100, 300)), rows(*[1.0] * 56), rows(2), rows(*[3.0] * large)
+        )
+        assert [len(item[0]) for item in found] == [200, 56, 1, large]
+        assert [count for count, _ in doubler.asked] == [256, 1, large]
+
+    asyncio.run(scenario())
+
+
+def test_a_caller_that_gave_up_is_left_out():
+    async def scenario():
+        doubler = Doubler(gate := asyncio.Event())
+        batcher = Batcher(doubler)
+        first = asyncio.create_task(batcher.predict(rows(1)))
+        await asyncio.sleep(0.01)
+        gone = asyncio.create_task(batcher.predict(rows(2)))
+        stays = asyncio.create_task(batcher.predict(rows(3)))
+        await asyncio.sleep(0.01)
+        gone.cancel()
+        gate.set()
+        assert to_values((await stays)[0]) == [6.0]
+        await first
+        assert [count for count, _ in doubler.asked] == [1, 1]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("raised", "seen"), [(Unavailable("gone"), Unavailable), (ZeroDivisionError(), ModelFailed)])
+def test_a_predictor_that_is_gone_fails_the_whole_batch_and_nothing_after_it(raised, seen):
+    class Broken(Doubler):
+        async def predict(self, batch):
+            if not self.asked:
+                self.asked.append(batch.rows)
+                raise raised
+            return await super().predict(batch)
+
+    async def scenario():
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
+        broken = Broken()
+        batcher = Batcher(broken)
+        assert [type(item) for item in await answers(batcher, rows(1), rows(2))] == [seen, seen]
+        assert await answers(batcher, rows(3)) == [[[6.0]]]
+
+    reported = []
+    asyncio.run(scenario())
+    assert reported == ([raised] if seen is ModelFailed else [])

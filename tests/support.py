@@ -1,0 +1,88 @@
+"""Helpers that every part's tests may use: what a test needs from the machine, and what a refusal must leave alone."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, NoReturn, TypeVar
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from registry.db import Database
+from registry.orm import Base
+
+T = TypeVar("T")
+
+NEEDS = {
+    "engine": "a container engine and the base image",
+    "browser": "Chromium",
+    "postgres": "a PostgreSQL server",
+    "index": "a package index",
+    "mount": "permission to mount a small file system",
+}
+
+
+def require(name: Literal["engine", "browser", "postgres", "index", "mount"], reason: str) -> NoReturn:
+    """This test cannot run here: skip it, or fail where everything must be there (``COUNTERSIGN_TEST_REQUIRE=1``).
+
+    :param reason: what is missing and how to get it.
+    """
+    message = f"needs {NEEDS[name]}: {reason}"
+    if os.environ.get("COUNTERSIGN_TEST_REQUIRE") == "1":
+        pytest.fail(f"{message}, and COUNTERSIGN_TEST_REQUIRE=1 skips nothing", pytrace=False)
+    pytest.skip(message)
+
+
+def rows_of(database: Database) -> dict[str, list[tuple[Any, ...]]]:
+    """Everything stored, table by table."""
+    with database.read() as session:
+        return {
+            table.name: sorted((tuple(row) for row in session.execute(sa.select(table))), key=repr)
+            for table in Base.metadata.sorted_tables
+        }
+
+
+@contextmanager
+def nothing_changes(database: Database) -> Iterator[None]:
+    """Assert that the block leaves every row of every table as it was."""
+    before = rows_of(database)
+    yield
+    after = rows_of(database)
+    assert {name for name in before if before[name] != after[name]} == set()
+
+
+def refused(
+    database: Database, error: type[Exception], act: Callable[[Session], object], *, match: str | None = None
+) -> Any:
+    """Run ``act`` in a unit of work that ``error`` ends, assert that nothing at all was stored; returns the error."""
+    with nothing_changes(database), pytest.raises(error, match=match) as caught, database.write() as session:
+        act(session)
+    return caught.value
+
+
+def at_once(*acts: Callable[[], T]) -> list[T | Exception]:
+    """Run ``acts`` in threads that start together; each answer, or the exception it raised, in order."""
+    start = threading.Barrier(len(acts))
+    answers: list[Any] = [None] * len(acts)
+
+    def run(place: int, act: Callable[[], T]) -> None:
+        start.wait(10)
+        try:
+            answers[place] = act()
+        except Exception as error:  # noqa: BLE001 - the test looks at what came
+            answers[place] = error
+
+    threads = [threading.Thread(target=run, args=item, daemon=True) for item in enumerate(acts)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads), "a thread still waits for a lock after a minute"
+    return answers
+
+
+def kinds(answers: Sequence[Any]) -> list[str]:
+    """Names of the types of ``answers``, sorted: which of them were refused, and how."""
+    return sorted(type(answer).__name__ for answer in answers)
