@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from builders import plan, smoke, statements, tarball
 from builders.jobs import Job, JobFailed, TryLater
 from builders.plan import BuildPlan, Part
-from builders.platform import Platform
+from builders.platform import ENVIRONMENTS_PATH, Platform
 from formats import canonical, manifest
 from formats import digest as digests
 from formats.artifacts import File
@@ -25,7 +25,6 @@ from registry.store import LocalStore
 from registry.versions import SAMPLE
 
 MODELS_PATH = f"{plan.ROOT}/models"
-ENVIRONMENTS_PATH = f"{plan.ROOT}/envs"
 SEALED_ROWS = 20
 MAX_SAMPLE = 16 << 20
 
@@ -332,14 +331,9 @@ def _baked(
     platform: Platform,
     said: tuple[dict[str, Any], dict[str, Any]],
 ) -> builds.Baked:
-    parts = {part.layer.diff_id: part for part in built.parts}
-    layers = [
-        {
-            "diff_id": layer.diff_id,
-            "size": layer.size,
-            "what": parts[layer.diff_id].path if layer.diff_id in parts else "base",
-        }
-        for layer in built.image.layers
+    base = [{"role": "base", "path": "", "diff_id": layer.diff_id, "size": layer.size} for layer in built.base.layers]
+    layers = base + [
+        {key: part.to_dict()[key] for key in ("role", "path", "diff_id", "size", "made_of")} for part in built.parts
     ]
     return builds.Baked(
         digest=built.image_digest,

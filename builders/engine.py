@@ -41,6 +41,7 @@ _HANDSHAKE_SECONDS = 10
 _CALL_SECONDS = 900  # loading a large layer answers nothing until it is unpacked
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _LABEL = "countersign.container"
+_BORROWED = "countersign-run"  # the repository name of images made for one run
 
 
 def connect(environ: Mapping[str, str] = os.environ) -> "Engine":
@@ -195,10 +196,23 @@ class Engine:
         with self._calling(f"export {reference}"):
             yield from self._api.get_image(reference)
 
-    def remove_image(self, image_id: str) -> None:
-        """Remove an image and its names; nothing happens when it is not there or a container still uses it."""
-        with contextlib.suppress(EngineError), self._calling(f"remove image {image_id}"):
-            self._api.remove_image(image_id, force=True)
+    @contextlib.contextmanager
+    def borrowed(self, image: Image, store: LayerStore, name: str) -> Iterator[str]:
+        """Load an image for one run and remove it after; by ``name`` a later worker does so when this one dies."""
+        image_id, tag = self.load(image, store), f"{_BORROWED}:{name}"
+        self.tag(image_id, tag)
+        try:
+            yield image_id
+        finally:
+            self.remove_image(tag)
+
+    def remove_image(self, reference: str) -> None:
+        """Remove an image by its ID with all its names, or one name of it and the image with the last.
+
+        Nothing happens when it is not there or a container still uses it.
+        """
+        with contextlib.suppress(EngineError), self._calling(f"remove image {reference}"):
+            self._api.remove_image(reference, force=True)
 
     # Containers.
 
@@ -246,28 +260,26 @@ class Engine:
             )
 
     def remove_stale(self, prefix: str, keep: Collection[str]) -> list[str]:
-        """Remove our containers whose name starts with ``prefix``, and return their names.
+        """Remove our containers and borrowed images whose name starts with ``prefix``; return the names.
 
-        Where no job is alive, so ``keep`` is empty, images that were made for one run and have no name go too.
-
-        :param keep: names that live jobs use; containers whose name goes on after one of them with ``-`` stay too.
+        :param keep: names that live jobs use; what goes on after one of them with ``-`` stays too.
         """
-        with self._calling("list containers"):
-            found = self._api.containers(all=True, filters={"label": _LABEL})
-        removed = []
-        for item in found:
-            name = str(item["Labels"][_LABEL])
-            held = any(name == kept or name.startswith(f"{kept}-") for kept in keep)
-            if name.startswith(prefix) and not held:
+        with self._calling("list containers and images"):
+            containers = self._api.containers(all=True, filters={"label": _LABEL})
+            images = self._api.images(_BORROWED)
+
+        def is_stale(name: str) -> bool:
+            return name.startswith(prefix) and not any(name == kept or name.startswith(f"{kept}-") for kept in keep)
+
+        removed = set()
+        for item in containers:
+            if is_stale(name := str(item["Labels"][_LABEL])):
                 Container(self._api, self._calling, str(item["Id"]), name).remove()
-                removed.append(name)
-        if not keep:
-            with self._calling("list images"):
-                left = self._api.images(filters={"dangling": True, "label": "countersign.kind=scratch"})
-            for item in left:
-                # Without force: an image that a container uses stays.
-                with contextlib.suppress(EngineError), self._calling("remove an image"):
-                    self._api.remove_image(str(item["Id"]))
+                removed.add(name)
+        for tag in (tag for item in images for tag in item["RepoTags"] or ()):
+            if tag.startswith(f"{_BORROWED}:") and is_stale(name := tag.partition(":")[2]):
+                self.remove_image(tag)
+                removed.add(name)
         return sorted(removed)
 
     def _create(self, wanted: Hardened, *, stdin: bool, keep_logs: bool) -> Container:

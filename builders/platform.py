@@ -13,11 +13,13 @@ from typing import Any, BinaryIO
 from builders import engine as engines
 from builders import resolver, runtimes
 from builders.base import BaseUnavailable, find_base, host_base
+from builders.checks.downloads import Index
 from builders.containers import EngineError
 from builders.engine import Engine
 from builders.layers import LayerStore
-from builders.plan import RUNTIME_PATH, Base, Part
+from builders.plan import ROOT, RUNTIME_PATH, Base, Part
 from builders.runtimes import Compiler, ContainerCompiler, HostCompiler
+from builders.sandbox import ContainerSandbox, ProcessSandbox, Sandbox
 from formats import canonical, keys
 from formats import digest as digests
 from formats.artifacts import File
@@ -29,6 +31,7 @@ logger = logging.getLogger(__name__)
 CHECKOUT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = CHECKOUT / "serving" / "requirements.txt"
 STALE_PREFIX = "countersign-"
+ENVIRONMENTS_PATH = f"{ROOT}/envs"
 
 
 class NotReady(Exception):
@@ -68,6 +71,12 @@ class Platform:
         if self.engine:
             return ContainerCompiler(self.engine, self.base, self.layers, name)
         return HostCompiler(self.layers)
+
+    def sandbox(self, name: str) -> Sandbox:
+        """Where a model runs for the first time; ``name`` is that of its container or scratch folder."""
+        if self.engine:
+            return ContainerSandbox(self.engine, self.base, self.layers, name)
+        return ProcessSandbox(self.layers, self.scratch_root() / name)
 
     def remove_stale(self, keep: Collection[str]) -> None:
         """Remove containers and scratch folders of jobs that nobody holds any more."""
@@ -139,9 +148,9 @@ class Platform:
         except FileNotFoundError:
             return None
 
-    def index(self) -> resolver.Index:
+    def index(self) -> Index:
         """Where wheels come from."""
-        return resolver.Index(url=self.settings.index_url, ca_bundle=self.settings.ca_bundle)
+        return Index(url=self.settings.index_url, ca_bundle=self.settings.ca_bundle)
 
     def keep_wheel(self, source: BinaryIO, expected: str, size: int) -> None:
         """Take a wheel into the store while it is downloaded."""

@@ -34,7 +34,14 @@ _UNREACHABLE = re.compile(
 _ADDRESS = re.compile(r"\b(?:https?|file)://\S+")
 
 
-class Unresolvable(Exception):
+class ResolverFailed(Exception):
+    """There is no lock. As itself: uv broke, because of a full disk, no cache folder, an output newer than this understands."""
+
+    code = "resolver-failed"
+    hint = "Look at the worker's log; free space on its disk if it is full."
+
+
+class Unresolvable(ResolverFailed):
     """There is no set of wheels that fits; ``findings`` say why, in words for the person who pinned the versions."""
 
     code = "unresolvable"
@@ -43,13 +50,6 @@ class Unresolvable(Exception):
         super().__init__(" ".join(finding.message for finding in findings))
         self.findings = tuple(findings)
         self.hint = findings[0].hint
-
-
-class ResolverFailed(Exception):
-    """uv itself broke: no disk, no cache folder, a newer output than this understands."""
-
-    code = "resolver-failed"
-    hint = "Look at the worker's log; free space on its disk if it is full."
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,12 +56,9 @@ class ContainerCompiler:
     name: str
 
     def __call__(self, source: Layer, root: str, sink: BinaryIO) -> None:
-        image_id = self.engine.load(plan.scratch(self.base, [source]), self.store)
-        try:
+        with self.engine.borrowed(plan.scratch(self.base, [source]), self.store, self.name) as image_id:
             wanted = Hardened(image_id, self.name, ["python3", *_COMMAND, f"/{root}", f"/{root}"], _ENVIRONMENT)
             outcome = self.engine.run(wanted, timeout=_SECONDS, limit=_MAX_COMPILED, sink=sink)
-        finally:
-            self.engine.remove_image(image_id)
         if outcome.exit_code != 0:
             raise _failed(root, outcome.stderr or b"it was stopped: too slow or too large")
 

@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -175,9 +175,17 @@ class ProcessSandbox:
         try:
             for name, content in files.items():
                 _place(folder / name, content)
-            return self._run(_filled(arguments, str(site), str(folder)), caps)
+            ended = self._run(_filled(arguments, str(site), str(folder)), caps)
         finally:
             shutil.rmtree(self.scratch, ignore_errors=True)
+        # Paths of this machine have no place in a report, and would make the same model's reports differ.
+        for path, name in ((str(site), "libraries"), (str(folder), "files"), (str(self.scratch), "scratch")):
+            ended = replace(
+                ended,
+                stdout=ended.stdout.replace(path.encode(), name.encode()),
+                stderr=ended.stderr.replace(path.encode(), name.encode()),
+            )
+        return ended
 
     def _run(self, arguments: list[str], caps: Caps) -> SandboxResult:
         told, tell = os.pipe()

@@ -6,17 +6,18 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from builders import unpack
-from builders.containers import Hardened
-from builders.engine import Container, Engine
+from builders.containers import Container, Hardened
+from builders.engine import Engine
 from builders.jobs import Job
 from builders.plan import REST_PORT, START, BuildPlan
 from builders.platform import Platform
+from builders.tarball import Layer
 from registry import faults
 
 READY_SECONDS = 120
@@ -122,7 +123,7 @@ def process_environment(platform: Platform) -> dict[str, str]:
 
 
 @contextmanager
-def running(layers: Any, platform: Platform, root: Path) -> Iterator[dict[str, str]]:
+def running(layers: Sequence[Layer], platform: Platform, root: Path) -> Iterator[dict[str, str]]:
     """Unpack an image for the host into ``root`` and run it on loopback; yields ``rest_url`` and ``grpc_target``."""
     root.mkdir(parents=True)
     unpack.unpack(layers, platform.layers, root)

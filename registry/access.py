@@ -16,7 +16,6 @@ class Permission(enum.StrEnum):
     SUBMIT = "submit"
     COMMENT = "comment"
     DECIDE = "decide"
-    STOP = "stop"
     DECLARE_USE = "declare_use"
     EDIT_BUNDLE = "edit_bundle"
     BAKE = "bake"
@@ -33,7 +32,6 @@ ROLES: dict[Permission, frozenset[Role]] = {
     Permission.SUBMIT: frozenset({Role.SCIENTIST}),
     Permission.COMMENT: frozenset({Role.SCIENTIST, Role.VALIDATOR, Role.COMPLIANCE}),
     Permission.DECIDE: frozenset({Role.VALIDATOR, Role.COMPLIANCE}),
-    Permission.STOP: frozenset({Role.COMPLIANCE}),
     Permission.DECLARE_USE: ANYONE,
     Permission.EDIT_BUNDLE: frozenset({Role.SCIENTIST, Role.OPERATOR}),
     Permission.BAKE: frozenset({Role.SCIENTIST, Role.OPERATOR}),
@@ -46,7 +44,10 @@ ROLES: dict[Permission, frozenset[Role]] = {
 TEAM_BOUND = frozenset(
     {Permission.PUSH, Permission.SUBMIT, Permission.DECLARE_USE, Permission.EDIT_BUNDLE, Permission.BAKE}
 )
-"""Held for one's own teams only; an operator's reach over bundles is not bound to a team."""
+"""Held for one's own teams only."""
+
+OPERATORS_REACH = frozenset({Permission.EDIT_BUNDLE, Permission.BAKE})
+"""What an operator may do for every team."""
 
 SECOND_FACTOR = frozenset({Role.VALIDATOR, Role.COMPLIANCE, Role.OPERATOR, Role.ADMINISTRATOR})
 """Roles whose holders must have a second factor before anything else."""
@@ -117,18 +118,17 @@ def require(actor: Actor, permission: Permission, *, team_id: UUID | None = None
         if scope not in actor.scopes:
             raise MissingScope(f"this token lacks the scope {scope}", hint=f"Create a token with the scope {scope}.")
     needed = ROLES[permission]
-    if not actor.roles & needed:
+    held = actor.roles & needed
+    if not held:
         names = " or ".join(sorted(needed))
         raise MissingRole(f"{permission} needs the role {names}", hint="An administrator can grant roles.")
-    if (
-        actor.scopes is None
-        and not actor.second_factor
-        and actor.roles & needed & SECOND_FACTOR == actor.roles & needed
-    ):
+    if actor.scopes is None and not actor.second_factor:
+        held -= SECOND_FACTOR
+    if not held:
         raise SecondFactorRequired(
             f"{permission} needs a second factor", hint="Set one up under Security, then sign in again."
         )
     if permission in TEAM_BOUND and team_id is not None and team_id not in actor.teams:
-        if Role.OPERATOR in actor.roles & needed:
+        if Role.OPERATOR in held and permission in OPERATORS_REACH:
             return
         raise NotInTeam("this belongs to a team you are not in", hint="Ask a member of that team, or an administrator.")

@@ -65,7 +65,6 @@ class Action(enum.StrEnum):
     VERSION_WITHDRAWN = "version:withdrawn"
     VERSION_APPROVED = "version:approved"
     VERSION_REJECTED = "version:rejected"
-    VERSION_STOPPED = "version:stopped"
     CHANGES_REQUESTED = "request:changes_requested"
     COMMENTED = "request:commented"
     DECIDED = "request:decided"

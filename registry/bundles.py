@@ -11,7 +11,7 @@ from formats import canonical
 from registry import access, accounts, audit, catalog, clock, jobs, names, paging
 from registry.access import SYSTEM, Actor, Permission
 from registry.errors import AlreadyExists, Blocked, Invalid, NotFound, WrongStage
-from registry.orm.catalog import RELEASED, Alias, ModelVersion, RegisteredModel
+from registry.orm.catalog import RELEASED, Alias, DeclaredUse, ModelVersion, RegisteredModel
 from registry.orm.image import Build, BuildState, Bundle, Rebuild, RouteMember
 from registry.orm.job import JobKind
 
@@ -173,9 +173,10 @@ def _member(
             errors=[(pointer, "weight outside its bounds")],
         )
     model = catalog.get_model(session, spec.model, actor=actor)
-    if not catalog.may_read_artifacts(session, model, actor=actor):
+    # The team that will run it counts, not the person: an operator belongs to none, a scientist perhaps to two.
+    if model.team_id != bundle.team_id and session.get(DeclaredUse, (model.id, bundle.team_id)) is None:
         raise Invalid(
-            f"your team has not declared its use of {spec.model}",
+            f"the bundle's team has not declared its use of {spec.model}",
             hint="Declare it on the model's page; then bake it.",
             errors=[(pointer, "use not declared")],
         )
@@ -303,6 +304,7 @@ def after_approval(session: Session, version: ModelVersion) -> list[Build]:
 
     A bundle with another member that is not approved does not bake: its last image stays.
     """
+    reason = f"version {version.number} of {version.model.full_name} was approved"
     aliases = select(Alias.name).where(Alias.version_id == version.id)
     follows = (RouteMember.model_id == version.model_id) & or_(
         RouteMember.follow == "approved", RouteMember.follow.in_(aliases), RouteMember.version_id == version.id
@@ -314,7 +316,6 @@ def after_approval(session: Session, version: ModelVersion) -> list[Build]:
         if resolution.recipe is None:
             continue
         state = BuildState.QUEUED if bundle.rebuild is Rebuild.AUTO else BuildState.PROPOSED
-        reason = f"version {version.number} of {version.model.full_name} was approved"
         builds.append(_request(session, bundle, resolution.recipe, actor=SYSTEM, reason=reason, state=state))
     return builds
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import cast
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -87,7 +88,7 @@ def _hold(session: Session, actor: str, key: str) -> None:
 
 def _sweep(session: Session) -> None:
     """Take away some keys that expired; those that somebody else is taking away are left to them."""
-    table = IdempotencyKey.__table__
+    table = cast("sa.Table", IdempotencyKey.__table__)
     old = sa.select(table.c.actor, table.c.key).where(table.c.created_at < clock.now() - KEPT).limit(SWEPT)
     old = old.with_for_update(skip_locked=True)
-    session.execute(sa.delete(IdempotencyKey).where(sa.tuple_(table.c.actor, table.c.key).in_(old)))
+    session.execute(table.delete().where(sa.tuple_(table.c.actor, table.c.key).in_(old)))

@@ -1,14 +1,17 @@
 """Fitted models of every kind that scikit-learn has: the evidence tools/allow-list reads names from."""
 
 import contextlib
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 from sklearn import (
     calibration,
     compose,
+    config_context,
     ensemble,
     feature_extraction,
     feature_selection,
@@ -23,9 +26,9 @@ from sklearn import (
     preprocessing,
     svm,
     tree,
-)  # fmt: skip
+)
 from sklearn.experimental import enable_halving_search_cv, enable_iterative_imputer  # noqa: F401
-from sklearn import config_context
+from sklearn.impute import SimpleImputer
 from sklearn.utils import all_estimators
 
 ROWS = 40
@@ -61,8 +64,6 @@ def fitted_models() -> Iterator[Any]:
 
 
 def _one(cls: type) -> Iterator[Any]:
-    import inspect
-
     wanted = inspect.signature(cls.__init__).parameters
     given = {name: part for name, part in PARTS.items() if name in wanted}
     if "random_state" in wanted:
@@ -161,8 +162,6 @@ def _chosen() -> Iterator[Any]:
 
 def _with_columns() -> Iterator[Any]:
     """Pipelines over named columns of several kinds, as they are fitted from a pandas frame."""
-    import pandas as pd
-
     frame = pd.DataFrame(
         {"amount": X[:, 0], "age": COUNTS[:, 0], "kind": TEXTS, "region": pd.Categorical(LABELS.astype(str))}
     )
@@ -182,8 +181,6 @@ def _with_columns() -> Iterator[Any]:
 
 
 def _numeric() -> tuple[Any, Any]:
-    from sklearn.impute import SimpleImputer
-
     return SimpleImputer(), preprocessing.StandardScaler()
 
 

@@ -4,7 +4,6 @@ The same program that serves the model runs it here. What it prints passed throu
 text to be judged, of bounded size and fixed shape.
 """
 
-import json
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from builders.checks import predict, report
-from builders.checks.report import Finding, Refused
+from builders.checks.report import Refused
 from builders.checks.sample import Sample
 from builders.checks.unpickle import printable
 from builders.sandbox import FILES, SITE, Caps, Libraries, Sandbox, SandboxResult
@@ -84,6 +83,8 @@ def _answer(ended: SandboxResult, caps: Caps) -> dict[str, Any]:
         said = None
     if ended.exit_code == _FAILED and isinstance(said, dict) and isinstance(said.get("error"), dict):
         error = said["error"]
+        if "MemoryError" in str(error.get("message")):
+            raise _out_of_memory(caps)
         raise Refused(_code(error.get("code")), _text(error.get("message")), _text(error.get("hint")))
     if ended.exit_code != 0:
         raise Refused(
@@ -109,13 +110,16 @@ def _check_end(ended: SandboxResult, caps: Caps) -> None:
             f"The answers to the sample are more than {caps.output} bytes.",
             "Send fewer sample rows.",
         )
-    killed = ended.exit_code in (-signal.SIGKILL, 128 + signal.SIGKILL)
-    if ended.out_of_memory or killed or b"MemoryError" in ended.stdout[-_LONGEST:]:
-        raise Refused(
-            "sandbox-memory",
-            f"The model needs more than the {caps.memory >> 20} MiB of memory that are allowed.",
-            "Make the model smaller (fewer trees, a smaller vocabulary), or ask the operator for a higher limit.",
-        )
+    if ended.out_of_memory or ended.exit_code in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        raise _out_of_memory(caps)
+
+
+def _out_of_memory(caps: Caps) -> Refused:
+    return Refused(
+        "sandbox-memory",
+        f"The model needs more than the {caps.memory >> 20} MiB of memory that are allowed.",
+        "Make the model smaller (fewer trees, a smaller vocabulary), or ask the operator for a higher limit.",
+    )
 
 
 def _facts(said: Mapping[str, Any]) -> tuple[dict[str, Any], Signature]:
@@ -171,7 +175,11 @@ def _code(value: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    return printable(value, _LONGEST) if isinstance(value, str) and value else "no more is known"
+    """What the program said, as a sentence of ours."""
+    text = printable(value, _LONGEST).strip() if isinstance(value, str) else ""
+    if not text:
+        return "No more is known."
+    return text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")
 
 
 def _last_words(stderr: bytes) -> str:

@@ -84,6 +84,7 @@ class Api:
         model_format: str,
         card: str,
         label: str | None,
+        author: str | None,
         metrics: Sequence[Mapping[str, Any]],
         params: Mapping[str, Any],
         tags: Mapping[str, str],
@@ -107,8 +108,7 @@ class Api:
             "environment": dict(environment),
             "create_model": create_model,
         }
-        if label is not None:
-            body["label"] = label
+        body |= {key: value for key, value in (("label", label), ("author", author)) if value}
         response = self._post(f"{_model(name)}/versions", body)
         return models.Version.from_wire(_json(response)), response.status_code == 201
 

@@ -82,6 +82,14 @@ def head(text: str) -> dict[str, Any]:
     return fields
 
 
+def lines(head: Mapping[str, Any], key: str) -> list[str]:
+    """A field that may be one text or a list of them, as a list."""
+    value = head.get(key)
+    if isinstance(value, str):
+        return [value] if value.strip() else []
+    return [str(line) for line in value] if isinstance(value, list | tuple) else []
+
+
 def write(fields: Mapping[str, Any], body: str) -> str:
     """A card with ``fields`` as its head, those without a value left out."""
     kept = {key: value for key, value in fields.items() if value not in (None, "", [], {}, ())}

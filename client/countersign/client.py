@@ -6,11 +6,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from countersign import checks, collecting, config, downloading, models, refs, uploading, waiting
+from countersign import cards, checks, collecting, config, downloading, models, refs, uploading, waiting
 from countersign.api import Api
 from countersign.cache import Cache
 from countersign.collecting import Facts, Plan
-from countersign.errors import NotSignedIn
+from countersign.errors import NotSignedIn, Trouble
 from countersign.progress import OnProgress, silent
 from countersign.transport import Note, Transport
 
@@ -70,6 +70,7 @@ class Client:
         *,
         name: str,
         label: str | None = None,
+        author: str | None = None,
         card: str | Path | None = None,
         sample: str | Path | None = None,
         requirements: str | Path | None = None,
@@ -83,6 +84,7 @@ class Client:
     ) -> models.Version:
         """Push a folder, a model file with its neighbours, or a folder written by MLflow.
 
+        :param author: user name of who trained it; only a service account names somebody else.
         :param metrics: ``{"accuracy": 0.93}`` or a list of ``{"name", "value", "dataset", "higher_is_better"}``.
         :param lineage: edges, see `countersign.collecting.lineage`.
         :returns: the version; its ``is_new`` is False when the same content was there already.
@@ -90,6 +92,7 @@ class Client:
         """
         facts = Facts(
             label=label,
+            author=author,
             metrics=collecting.metric_list(metrics),
             params=params or {},
             tags=tags or {},
@@ -118,6 +121,7 @@ class Client:
             model_format=plan.format,
             card=plan.card,
             label=plan.facts.label,
+            author=plan.facts.author,
             metrics=plan.facts.metrics,
             params=plan.facts.params,
             tags=plan.facts.tags,
@@ -204,13 +208,18 @@ class Client:
         prohibited_uses: Sequence[str] = (),
         limits: Sequence[str] = (),
     ) -> models.Review:
-        """Ask for approval of a version that is ready. People decide in the portal, at the review's ``url``."""
+        """Ask for approval of a version that is ready. People decide in the portal, at the review's ``url``.
+
+        :param uses: what to approve it for; by default the card's ``uses``, or else its ``purpose``.
+        :param prohibited_uses: what to rule out; by default the card's ``prohibited_uses``.
+        """
+        version = self.get(ref)
         return self.api.submit(
-            self.get(ref),
+            version,
             note=note,
-            uses=uses,
+            uses=uses or cards.lines(version.card, "uses") or cards.lines(version.card, "purpose"),
             environments=environments,
-            prohibited_uses=prohibited_uses,
+            prohibited_uses=prohibited_uses or cards.lines(version.card, "prohibited_uses"),
             limits=limits,
         )
 
@@ -300,8 +309,17 @@ class Client:
         return self.api.tokens()
 
     def create_token(self, name: str, scopes: Sequence[str], *, days: int = 30) -> models.Token:
-        """A new token; its ``token`` is told this once."""
-        return self.api.create_token(name, scopes, days)
+        """A new token; its ``token`` is told this once.
+
+        :raises Trouble: it was made, but the answer with its secret was lost on the way.
+        """
+        made = self.api.create_token(name, scopes, days)
+        if not made.token:
+            raise Trouble(
+                f"token {made.id} was made, but the answer with its secret was lost",
+                hint=f"Run `countersign token revoke {made.id}` and make another.",
+            )
+        return made
 
     def revoke_token(self, token_id: str) -> None:
         self.api.revoke_token(token_id)

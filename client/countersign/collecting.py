@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,21 @@ MODEL_EXTENSIONS = {
     ".skops": "skops",
     ".onnx": "onnx",
 }
-CARD, SAMPLE, REQUIREMENTS, METRICS = "card.md", "sample.jsonl", "requirements.txt", "metrics.json"
+CARD, SAMPLE, REQUIREMENTS = "card.md", "sample.jsonl", "requirements.txt"
+METRICS, LINEAGE = "metrics.json", "lineage.json"
 Content = Path | bytes
-_IGNORED = frozenset({CARD, SAMPLE, REQUIREMENTS, METRICS, "countersign.toml", "countersign.json"})
+_IGNORED = frozenset({CARD, SAMPLE, REQUIREMENTS, METRICS, LINEAGE, "countersign.toml", "countersign.json"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What is said about a version beside its files. ``lineage``: edges as `edge` makes them."""
+    """What is said about a version beside its files.
+
+    ``author``: user name of who trained it, where a pipeline pushes. ``lineage``: edges as `edge` makes them.
+    """
 
     label: str | None = None
+    author: str | None = None
     metrics: Sequence[Mapping[str, Any]] = ()
     params: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -98,7 +103,10 @@ def collect(
             f"there is no {CARD} in {folder}", hint="`countersign init` writes one to fill in, or name one with --card."
         )
     if not facts.metrics and (folder / METRICS).is_file():
-        facts = Facts(**{**vars(facts), "metrics": read_metrics(folder / METRICS)})
+        facts = replace(facts, metrics=read_metrics(folder / METRICS))
+    if (folder / LINEAGE).is_file():
+        known = read_lineage(folder / LINEAGE)
+        facts = replace(facts, lineage=[*known, *(edge for edge in facts.lineage if edge not in known)])
     sent = {file.resolve() for file in files.values() if isinstance(file, Path)} | {card_file.resolve()}
     return Plan(
         name=name,
@@ -131,6 +139,18 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         raise Unusable(f"{path} is not JSON: {error}") from None
 
 
+def read_lineage(path: Path) -> list[dict[str, str]]:
+    """Edges of a JSON file: a list of ``{"relation", "kind", "ref", "digest"}``, the digest where it is known."""
+    try:
+        edges = json.loads(read_text(path))
+    except ValueError as error:
+        raise Unusable(f"{path} is not JSON: {error}") from None
+    if not isinstance(edges, list) or not all(_is_edge(item) for item in edges):
+        hint = 'Write [{"relation": "trained_on", "kind": "dataset", "ref": "feedback", "digest": "sha256:..."}].'
+        raise Unusable(f"{path} is not a list of lineage edges", hint=hint)
+    return edges
+
+
 def metric_list(given: Any) -> list[dict[str, Any]]:
     """:raises Unusable: not a mapping of numbers, nor a list of metrics."""
     if isinstance(given, Mapping):
@@ -141,6 +161,9 @@ def metric_list(given: Any) -> list[dict[str, Any]]:
     for metric in given:
         if not isinstance(metric, Mapping) or not isinstance(metric.get("name"), str) or "value" not in metric:
             raise Unusable(f"{metric!r} is not a metric", hint='Write {"name": "accuracy", "value": 0.93}.')
+        if unknown := sorted(metric.keys() - {"name", "value", "dataset", "higher_is_better"}):
+            hint = "A metric has name and value, and may have dataset and higher_is_better."
+            raise Unusable(f"metric {metric['name']} has unknown members: {', '.join(map(str, unknown))}", hint=hint)
         metrics.append({**metric, "value": _number(metric["name"], metric["value"])})
     return metrics
 
@@ -174,6 +197,14 @@ def lineage(
     edges += [edge("produced_by", "run", run)] if run else []
     edges += [edge("derived_from", "version", str(refs.parse(parent)))] if parent else []
     return edges
+
+
+def _is_edge(item: Any) -> bool:
+    return (
+        isinstance(item, dict)
+        and {"relation", "kind", "ref"} <= item.keys() <= {"relation", "kind", "ref", "digest"}
+        and all(isinstance(value, str) for value in item.values())
+    )
 
 
 def _number(name: str, value: Any) -> float:

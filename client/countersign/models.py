@@ -22,9 +22,10 @@ def _each(kind: type["Record"]) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """A JSON object of the API: known members as attributes, the others in ``extra``."""
+    """A JSON object of the API: known members as attributes, the others in ``extra``, all of it as sent in ``wire``."""
 
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    wire: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def from_wire(cls, data: Any) -> Self:
@@ -37,10 +38,10 @@ class Record:
         rest = dict(data)
         known: dict[str, Any] = {}
         for member in fields(cls):
-            if member.name in rest and not member.metadata.get("local") and member.name != "extra":
+            if member.name in rest and not member.metadata.get("local") and member.name not in {"extra", "wire"}:
                 known[member.name] = _decode(rest.pop(member.name), member.metadata)
         try:
-            return cls(**{name: value for name, value in known.items() if value is not None}, extra=rest)
+            return cls(**{name: value for name, value in known.items() if value is not None}, extra=rest, wire=data)
         except TypeError as error:
             raise UnexpectedAnswer(
                 f"the server's {cls.__name__.lower()} is not complete: {str(error).partition(')')[2].strip()}",
@@ -48,13 +49,8 @@ class Record:
             ) from None
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON object again, unknown members included."""
-        known = {
-            member.name: _encode(getattr(self, member.name))
-            for member in fields(self)
-            if not member.metadata.get("local") and member.name != "extra"
-        }
-        return {**known, **self.extra}
+        """The JSON object as the server sent it: what was not told is not there."""
+        return dict(self.wire)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -335,11 +331,3 @@ def _decode(value: Any, metadata: Mapping[str, Any]) -> Any:
     if kind := metadata.get("one"):
         return kind.from_wire(value)
     return tuple(value) if isinstance(value, list) else value
-
-
-def _encode(value: Any) -> Any:
-    if isinstance(value, Record):
-        return value.to_dict()
-    if isinstance(value, tuple):
-        return [_encode(item) for item in value]
-    return value

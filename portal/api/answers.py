@@ -38,6 +38,7 @@ class Rendered:
         """The response; 304 without a body when the reader has exactly this already."""
         response = Response(self.body, self.status, self.headers)
         if request.method in ("GET", "HEAD") and self.status == 200:
+            response.headers["Cache-Control"] = "private, no-cache"  # may be kept, and asked for again by its tag
             response.make_conditional(request)
         return response
 

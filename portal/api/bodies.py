@@ -26,7 +26,7 @@ def read_json(model: type[Body]) -> Body:
 
     :raises Invalid: not JSON as RFC 7493 asks, or not of this shape; every member at fault is named.
     """
-    data = request.get_data(cache=False)
+    data = request.get_data()
     if not data and not any(spec.is_required() for spec in model.model_fields.values()):
         data = b"{}"
     elif request.mimetype != "application/json":
@@ -45,7 +45,7 @@ def read_json(model: type[Body]) -> Body:
 
 def read_query(model: type[Model]) -> Model:
     """The request's query parameters, of which each may appear once."""
-    args = {name: values for name, values in request.args.to_dict(flat=False).items()}
+    args = request.args.to_dict(flat=False)
     twice = [name for name, values in args.items() if len(values) > 1]
     if twice:
         raise Invalid(f"{twice[0]} appears twice in the query", errors=[(f"/{twice[0]}", "once")])

@@ -34,9 +34,9 @@ class Call:
 
     @property
     def actor(self) -> Actor:
-        """Who asks; always by a token."""
+        """Who asks: by a token, or where the operation says so at a browser."""
         actor: Actor | None = g.get("actor")
-        if actor is None or not actor.via_token:
+        if actor is None or not (actor.via_token or self.operation.browser):
             raise Unauthenticated(
                 "the API is for tokens, not for a browser's session", hint="Send Authorization: Bearer cs_..."
             )

@@ -49,6 +49,8 @@ class Operation:
     query: type[BaseModel] | None = None
     raw: str | None = None
     """Media type of a body that is streamed and not JSON."""
+    browser: bool = False
+    """Also for a person's session in the portal, which then sends its CSRF token: the upload page uses it."""
     guarded: bool = False
     """Changes a resource: asks for If-Match."""
     ranged: bool = False
@@ -90,6 +92,7 @@ def operation(
     public: bool = False,
     refuses: tuple[type[RegistryError], ...] = (),
     raw: str | None = None,
+    browser: bool = False,
     guarded: bool = False,
     ranged: bool = False,
     headers: Mapping[str, str] | None = None,
@@ -118,6 +121,7 @@ def operation(
             body=hints.get("body"),
             query=hints.get("query"),
             raw=raw,
+            browser=browser,
             guarded=guarded,
             ranged=ranged,
             headers=headers or {},

@@ -19,7 +19,7 @@ from builders.layers import LayerDamaged, LayerStore
 from builders.plan import Part
 from formats import digest
 
-NAME = f"countersign-test-{os.getpid()}"
+NAME = f"countersign-test-{os.getpid()}x"
 
 
 # Finding an engine; no engine is needed for these.
@@ -46,7 +46,7 @@ def test_the_current_docker_context_is_asked_when_no_host_is_set(tmp_path, monke
     docker_context(tmp_path, "unix:///context/docker.sock")
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     with pytest.raises(EngineUnavailable, match="/context/docker"):
-        engines.connect({})
+        engines.connect({"PATH": ""})
     with pytest.raises(EngineUnavailable, match="/host/docker"):
         engines.connect({"DOCKER_HOST": "unix:///host/docker.sock"})
 
@@ -56,7 +56,7 @@ def test_a_context_that_cannot_be_read_is_told(tmp_path, monkeypatch):
     next(tmp_path.glob("contexts/meta/*/meta.json")).write_text("{")
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     with pytest.raises(EngineUnavailable, match="cannot be read") as caught:
-        engines.connect({})
+        engines.connect({"PATH": ""})
     assert "docker context ls" in caught.value.hint
 
 
@@ -64,7 +64,7 @@ def test_a_context_that_does_not_exist_is_told_and_not_replaced_by_another_engin
     (tmp_path / "config.json").write_text(json.dumps({"currentContext": "gone"}))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     with pytest.raises(EngineUnavailable, match="gone"):
-        engines.connect({})
+        engines.connect({"PATH": ""})
 
 
 # The frames of a conversation.
@@ -132,10 +132,8 @@ def scratch(base, store: LayerStore, content: bytes = b"x") -> image.Image:
 @pytest.fixture(scope="module")
 def loaded(engine, base, base_store):
     """An image of the base and one small file."""
-    image_id = engine.load(scratch(base, base_store), base_store)
-    engine.tag(image_id, f"countersign-test-input:{os.getpid()}")  # cleaning up after one test must not take it
-    yield image_id
-    engine.remove_image(image_id)
+    with engine.borrowed(scratch(base, base_store), base_store, f"countersign-input-{os.getpid()}") as image_id:
+        yield image_id
 
 
 def hardened(image_id: str, command, **changes) -> Hardened:
@@ -374,19 +372,17 @@ def test_a_starting_worker_removes_only_what_no_live_job_uses(engine, loaded):
 
 
 @pytest.mark.engine
-def test_images_made_for_one_run_go_when_nobody_works_any_more(engine, base, base_store):
-    left, named = scratch(base, base_store, os.urandom(16)), scratch(base, base_store, os.urandom(16))
-    for made in (left, named):
-        engine.load(made, base_store)
-    engine.tag(named.image_id, f"countersign-test:{os.getpid()}")
-    try:
-        engine.remove_stale(NAME, {f"{NAME}-alive"})
-        assert engine.find(left)
-        engine.remove_stale(NAME, ())
-        assert engine.find(left) is None
-        assert engine.find(named)
-    finally:
-        engine.remove_image(named.image_id)
+def test_an_image_borrowed_for_a_run_goes_with_it_or_with_the_next_worker(engine, base, base_store):
+    made = scratch(base, base_store, os.urandom(16))
+    with engine.borrowed(made, base_store, f"{NAME}-a-1") as image_id:
+        with engine.borrowed(made, base_store, f"{NAME}-b-1") as again:
+            assert again == image_id
+        assert engine.find(made)  # the other run's name is not the last
+        assert engine.remove_stale(NAME, {f"{NAME}-a-1"}) == []
+    assert engine.find(made) is None
+    engine.tag(engine.load(made, base_store), f"countersign-run:{NAME}-killed-1")
+    assert engine.remove_stale(NAME, ()) == [f"{NAME}-killed-1"]
+    assert engine.find(made) is None
 
 
 @pytest.mark.engine

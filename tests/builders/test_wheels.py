@@ -2,6 +2,7 @@
 
 import io
 import marshal
+import os
 import subprocess
 import sys
 import tarfile
@@ -20,6 +21,7 @@ from tests.builders.conftest import CHECKOUT
 from tests.builders.wheelhouse import Wheelhouse, make_wheel
 
 SITE = "opt/countersign/envs/0a1b2c3d4e5f"
+NAME = f"countersign-test-compile-{os.getpid()}x"
 TAG = f"cpython-{sys.version_info.major}{sys.version_info.minor}"
 
 
@@ -268,13 +270,13 @@ def test_the_app_layer_holds_our_modules_and_lists_every_file_of_it(layer_store)
 
 @pytest.mark.engine
 def test_the_base_compiles_what_its_own_python_imports(wheelhouse, layer_store, engine, base, base_store):
-    compiler = runtimes.ContainerCompiler(engine, base, base_store, "countersign-test-compile-1")
+    compiler = runtimes.ContainerCompiler(engine, base, base_store, f"{NAME}-1")
     layer = site_layer(wheelhouse, base_store, base, compiler)
     paths = set(read(base_store, layer))
     minor = base.target.python.split(".")[1]
     assert f"{SITE}/small/__pycache__/__init__.cpython-3{minor}.pyc" in paths
-    assert engine.remove_stale("countersign-test-compile", ()) == []
-    for other in ("countersign-test-compile-2", "countersign-test-compile-3"):
+    assert engine.remove_stale(NAME, ()) == []
+    for other in (f"{NAME}-2", f"{NAME}-3"):
         base_store.remove(layer.diff_id)
         assert (
             site_layer(wheelhouse, base_store, base, runtimes.ContainerCompiler(engine, base, base_store, other))

@@ -1,21 +1,14 @@
 """A clean home, a fake portal, and a folder that can be pushed."""
 
-import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from client_folder import fill
+from fake_portal import TOKEN, Portal
 
-CLIENT = Path(__file__).resolve().parents[2] / "client"
-sys.path.insert(0, str(CLIENT))
-
-from fake_portal import TOKEN, Portal  # noqa: E402 - needs the path
-
-import countersign  # noqa: E402
-from countersign import cards, transport  # noqa: E402
-
-NAME = "payments/feedback-voice"
+import countersign
+from countersign import transport
 
 
 @pytest.fixture(autouse=True)
@@ -73,17 +66,3 @@ def folder(tmp_path: Path) -> Path:
     made.mkdir()
     fill(made)
     return made
-
-
-def fill(made: Path, *, weight: float = 1.0) -> None:
-    import joblib
-
-    joblib.dump({"weight": weight}, made / "model.joblib")
-    rows = [{"text": "the card was late"}, {"text": "thank you"}]
-    (made / "sample.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    fields = {
-        "purpose": "Labels feedback.", "task": "text-classification", "owner": "payments", "contact": "ana@example.org",
-        "inputs": "a message", "outputs": "a label", "training_data": "made up", "limits": "English only",
-        "licence": "Apache-2.0", "sample_kind": "synthetic",
-    }  # fmt: skip
-    (made / "card.md").write_text(cards.write(fields, "# Voice"))

@@ -159,10 +159,10 @@ def _handler_for(served: Served) -> type[BaseHTTPRequestHandler]:
                         )
                     except Answer as problem:
                         return problem.status, problem.problem, {}
-                    answer = (status, content, rest[0] if rest else {})
                     if self.command == "POST" and key[1]:
-                        served.answered[key] = answer
-                    return answer
+                        # What a repeated request is told: the same, or less where something is told only once.
+                        served.answered[key] = (status, rest[1] if len(rest) > 1 else content, {})
+                    return status, content, rest[0] if rest else {}
             return 404, Answer(404, "not-found", f"no route {path}").problem, {}
 
     for method in ("GET", "HEAD", "PUT", "POST", "DELETE"):

@@ -8,6 +8,7 @@ import json
 import re
 from typing import Any
 
+import yaml
 from fake_http import TOKEN, Answer, Served
 
 __all__ = ["TOKEN", "Portal", "artifact_digest"]
@@ -119,7 +120,7 @@ class Portal(Served):
         version = {
             "ref": f"{name}:{number}", "model": name, "number": number, "label": push.get("label"), "stage": self.stage_after_push,
             "status": "Its checks passed.", "artifact_digest": artifact_digest(files), "release_digest": None, "format": push["format"],
-            "size": sum(file["size"] for file in files), "files": files, "card": {"purpose": "Labels feedback."}, "aliases": [], "signature": None,
+            "size": sum(file["size"] for file in files), "files": files, "card": yaml.safe_load(push["card"].split("---")[1]), "aliases": [], "signature": None,
             "metrics": [{"dataset": None, "higher_is_better": None, "declared_by": "person:ana", "measured": False, **metric} for metric in push["metrics"]],
             "params": push["params"], "tags": push["tags"], "checks": [{"step": "scan", "outcome": "passed", "summary": "Nothing unknown.", "isolation": "none", "digest": None}],
             "job": None, "request": None, "author": "person:ana", "uploaded_by": "person:ana", "created_at": "2026-11-23T10:00:00Z",
@@ -298,7 +299,7 @@ class Portal(Served):
             "scopes": asked["scopes"],
             "expires_at": "2026-12-23T10:00:00Z",
         }
-        return 201, {**self.tokens[token_id], "token": f"cs_{token_id}_secret"}
+        return 201, {**self.tokens[token_id], "token": f"cs_{token_id}_secret"}, {}, self.tokens[token_id]
 
     def revoke_token(self, item: str, headers: dict[str, str], **_: Any) -> Any:
         if "if-match" not in headers:

@@ -12,7 +12,7 @@ import cloudpickle
 import joblib
 import numpy as np
 import pytest
-from conftest import NAME
+from client_folder import NAME
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import SGDClassifier

@@ -14,7 +14,7 @@ import time
 
 import pytest
 from click.testing import CliRunner
-from conftest import CLIENT, NAME, fill
+from client_folder import CLIENT, NAME, fill
 from fake_portal import TOKEN
 
 from countersign.cli import VERBS, main
@@ -96,11 +96,15 @@ def test_a_dry_run_sends_nothing(signed_in, folder):
 
 
 def test_push_wait_and_submit(signed_in, folder):
+    card = (folder / "card.md").read_text()
+    (folder / "card.md").write_text(card.replace("licence:", "prohibited_uses: [credit]\nlicence:"))
     result = run("push", str(folder), "--name", NAME, "--wait", "--submit", "-m", "please", "-o", "json")
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["stage"] == "in_review"
     assert "/reviews/r1" in result.stderr
-    assert signed_in.reviews["r1"]["note"] == "please"
+    assert signed_in.reviews["r1"]["asked"] == {
+        "note": "please", "uses": ["Labels feedback."], "environments": ["production"], "prohibited_uses": ["credit"], "limits": [],
+    }  # fmt: skip
     again = run("push", str(folder), "--name", NAME, "--submit", "-m", "please")
     assert again.exit_code == 0
     assert "not submitted again" in again.stderr
@@ -235,6 +239,7 @@ def test_asking_for_approval(pushed):
         "note": "please", "uses": ["routing"], "environments": ["production"], "prohibited_uses": ["credit"], "limits": [],
     }  # fmt: skip
     assert run("submit", f"{NAME}:1", "-m", "again").exit_code == 6
+    assert "uses" not in json.loads(run("list", NAME, "-o", "json").stdout)[0]
     assert run("reviews", "-o", "name").stdout == "r1\n"
     shown = run("reviews", "show", "r1").stdout
     assert "wait: Two people decide (0 of 2 signed)" in shown

@@ -9,7 +9,8 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import NAME
+from client_folder import CLIENT, NAME
+from jsonschema import Draft202012Validator
 from sklearn.cluster import KMeans
 from sklearn.compose import make_column_transformer
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -46,6 +47,14 @@ def churn(frame):
     return make_pipeline(steps, LogisticRegression()).fit(frame, [0, 1, 0, 1])
 
 
+def card_head(portal):
+    """The head of the card that was written, which must fit the published schema."""
+    head = cards.head(portal.version(NAME, 1)["card_text"])
+    schema = json.loads((CLIENT.parent / "docs" / "schemas" / "card-head.v1.json").read_text())
+    Draft202012Validator(schema).validate(head)
+    return head
+
+
 def pushed_rows(portal, number=1):
     digest = next(file["digest"] for file in portal.version(NAME, number)["files"] if file["path"] == "sample.jsonl")
     return [json.loads(line) for line in portal.blobs[digest].decode().splitlines()]
@@ -58,7 +67,7 @@ def test_a_text_model_in_one_call(signed_in, voice):
     assert len(rows) == 20
     assert not any(row["text"] in TEXTS for row in rows)
     assert not any(word in row["text"] for row in rows for word in ("Ana", "Smith", "Bob"))
-    head = cards.head(signed_in.version(NAME, 1)["card_text"])
+    head = card_head(signed_in)
     assert head["task"] == "text-classification"
     assert head["sample_kind"] == "synthetic"
     assert (head["owner"], head["contact"]) == ("payments", "ana")
@@ -76,7 +85,7 @@ def test_the_same_call_again_returns_the_same_version(signed_in, voice):
 def test_real_rows_are_sent_only_when_asked_for_and_said(signed_in, churn, frame):
     countersign.push(churn, frame, name=NAME, sample_kind="real")
     assert pushed_rows(signed_in)[3] == {"age": None, "visits": 9, "segment": "private", "active": True}
-    assert cards.head(signed_in.version(NAME, 1)["card_text"])["sample_kind"] == "real"
+    assert card_head(signed_in)["sample_kind"] == "real"
 
 
 def test_a_frame_gives_made_up_rows_of_its_columns(signed_in, churn, frame):
@@ -93,7 +102,7 @@ def test_a_frame_gives_made_up_rows_of_its_columns(signed_in, churn, frame):
     assert {row["segment"] for row in rows} <= {"retail", "private", None}
     push = signed_in.version(NAME, 1)["push"]
     assert push["metrics"] == [{"name": "auc", "value": 0.8}]
-    assert cards.head(push["card"])["inputs"][0] == {"name": "age", "type": "number"}
+    assert card_head(signed_in)["inputs"][0] == {"name": "age", "type": "number"}
 
 
 def test_rows_of_ones_own(signed_in, voice):
@@ -120,7 +129,7 @@ def test_an_array_for_a_model_that_knows_its_columns_gets_their_names(signed_in,
 def test_a_clustering_says_so(signed_in):
     model = KMeans(n_clusters=2, n_init=1, random_state=0).fit(np.arange(12.0).reshape(6, 2))
     countersign.push(model, np.arange(12.0).reshape(6, 2), name=NAME)
-    assert cards.head(signed_in.version(NAME, 1)["card_text"])["task"] == "clustering"
+    assert card_head(signed_in)["task"] == "clustering"
 
 
 def test_what_predict_refuses_never_leaves_the_notebook(signed_in):

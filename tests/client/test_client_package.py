@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
-from conftest import CLIENT
+from client_folder import CLIENT
 
 from countersign.cli import main
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import NAME
+from client_folder import NAME
 
 from countersign import errors, refs
 from countersign.formats import digest as digests

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import NAME, fill
+from client_folder import NAME, fill
 from fake_portal import TOKEN
 
 import countersign
@@ -24,12 +24,8 @@ def test_a_folder_becomes_a_version(client, portal, folder):
     )
     assert (version.ref, version.is_new, version.stage) == (f"{NAME}:1", True, "ready")
     assert [file.path for file in version.files] == ["model.joblib", "sample.jsonl"]
-    assert version.extra == {
-        "future": {"kept": True},
-        "content": version.extra["content"],
-        "push": version.extra["push"],
-        "card_text": version.extra["card_text"],
-    }
+    assert version.extra["future"] == {"kept": True}
+    assert version.to_dict()["future"] == {"kept": True}
     push = json.loads(portal.calls("POST", "versions")[0].body)
     assert push["metrics"] == [{"name": "accuracy", "value": 0.93}]
     assert push["lineage"] == [
@@ -190,6 +186,19 @@ def test_a_folder_that_is_no_push_is_told_apart(client, portal, folder, prepare,
     with pytest.raises(errors.Unusable, match=said):
         client.push(folder, name=NAME)
     assert not portal.calls("PUT", "blobs")
+
+
+def test_lineage_of_the_folder_is_sent_once(client, portal, folder):
+    known = {"relation": "trained_on", "kind": "dataset", "ref": "feedback", "digest": f"sha256:{'a' * 64}"}
+    (folder / "lineage.json").write_text(json.dumps([known]))
+    again = collecting.lineage(datasets=[f"feedback@sha256:{'a' * 64}"], run="job-7")
+    client.push(folder, name=NAME, lineage=again, author="ana")
+    push = portal.version(NAME, 1)["push"]
+    assert push["lineage"] == [known, {"relation": "produced_by", "kind": "run", "ref": "job-7"}]
+    assert push["author"] == "ana"
+    (folder / "lineage.json").write_text('[{"ref": "feedback"}]')
+    with pytest.raises(errors.Unusable, match="not a list of lineage edges"):
+        client.push(folder, name=NAME)
 
 
 def test_a_local_dataset_is_named_by_its_digest_and_stays_here(tmp_path):

@@ -54,13 +54,20 @@ def test_an_internal_error_is_not_repeated(client, portal, pauses):
 
 
 def test_a_keyed_post_whose_answer_is_lost_is_repeated_with_the_same_key(client, portal):
-    portal.fail("POST", "tokens", cut_answer=5)
-    token = client.create_token("ci", ["push"])
-    calls = portal.calls("POST", "tokens")
+    portal.bundles["a/b"] = {"name": "a/b", "routes": [], "revision": 1}
+    portal.fail("POST", "bake", cut_answer=5)
+    assert client.bake("a/b").id == "b1"
+    calls = portal.calls("POST", "bake")
     assert len(calls) == 2
     assert calls[0].headers["idempotency-key"] == calls[1].headers["idempotency-key"]
-    assert token.token == "cs_t2_secret"
-    assert set(portal.tokens) == {"t1", "t2"}
+    assert set(portal.builds) == {"b1"}
+
+
+def test_a_token_whose_answer_is_lost_is_said_to_be_lost(client, portal):
+    portal.fail("POST", "tokens", cut_answer=5)
+    with pytest.raises(errors.Trouble, match="t2 was made") as caught:
+        client.create_token("ci", ["push"])
+    assert "revoke t2" in caught.value.hint
 
 
 def test_a_key_in_flight_is_waited_for(client, portal, pauses):

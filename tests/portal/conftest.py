@@ -19,6 +19,7 @@ from registry.db import Database
 from registry.orm.account import Person, Role, RoleGrant, Team, TeamMember
 from registry.settings import Settings
 from tests import databases
+from tests.factories import World
 
 PASSWORD = "a long enough password"
 PASSWORD_HASH = vault.hash_password(PASSWORD)
@@ -38,9 +39,12 @@ def _places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[databases.Plac
 
 
 @pytest.fixture
-def database(_places: databases.Places) -> Iterator[Database]:
-    """Migrated and empty, on SQLite; test_both_databases.py repeats what could differ on PostgreSQL."""
-    yield _places.take("empty")
+def database(request: pytest.FixtureRequest, _places: databases.Places) -> Iterator[Database]:
+    """Migrated, on SQLite; with the people of the shared ``world`` where the test asks for it.
+
+    test_both_databases.py repeats on PostgreSQL what could differ there.
+    """
+    yield _places.take("world" if "world" in request.fixturenames else "empty")
     _places.give_back()
 
 
@@ -156,6 +160,23 @@ def sign_in(browser: Callable[[], Browser]) -> Callable[..., Browser]:
             answer = client.post("/login", data=data)
         assert answer.status_code == 303, answer.text
         return client
+
+    return enter
+
+
+@pytest.fixture
+def visit(app: Flask, database: Database, world: World, sign_in: Callable[..., Browser]) -> Callable[[str], Browser]:
+    """``visit("cora")``: a browser in which that person of the ``world`` is signed in."""
+
+    def enter(username: str) -> Browser:
+        with database.write() as session:
+            person = accounts.load_person(session, username=username)
+            if person.password_hash is None or person.password_hash != PASSWORD_HASH:
+                person.password_hash = PASSWORD_HASH
+                if accounts.needs_second_factor(accounts.actor_for(person).roles):
+                    person.totp_sealed = app.extensions["countersign"].vault.seal(secret_of(username))
+                audit.record(session, audit.Action.PASSWORD_SET, actor=world.root, subject=person)
+        return sign_in(person)
 
     return enter
 

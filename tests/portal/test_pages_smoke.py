@@ -21,3 +21,12 @@ def test_opens(login, path):
     c = login("administrator", "scientist")
     a = c.get(path)
     assert a.status_code == 200, a.text[:3000]
+
+
+def test_world(world, visit):
+    from tests import factories
+    with world.write() as s:
+        r = factories.request_in_review(s, world)
+    c = visit("cora")
+    a = c.get("/")
+    assert a.status_code == 200 and "1 thing waits" in a.text

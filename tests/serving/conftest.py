@@ -1,7 +1,5 @@
 """Models are trained once, and one server answers all tests that leave it as it was."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 import serving_image as si
 
@@ -10,19 +8,16 @@ import serving_image as si
 def trained(tmp_path_factory):
     """Name to a trained, saved and introspected model."""
 
-    made = {
-        "voice-1": (si.text_model(3), "joblib"),
-        "voice-2": (si.text_model(5), "joblib"),
-        "matrix": (si.matrix_model(), "joblib"),
-        "forest": (si.forest_model(), "pickle"),
-        "frame": (si.frame_model(), "joblib"),
+    def make(name, made, file_format="joblib"):
+        return si.train(*made, tmp_path_factory.mktemp(name), file_format)
+
+    return {
+        "voice-1": make("voice-1", si.text_model(3)),
+        "voice-2": make("voice-2", si.text_model(5)),
+        "matrix": make("matrix", si.matrix_model()),
+        "forest": make("forest", si.forest_model(), "pickle"),
+        "frame": make("frame", si.frame_model()),
     }
-    with ThreadPoolExecutor(2) as pool:  # most of the time is a process that imports libraries
-        waiting = {
-            name: pool.submit(si.train, *model, tmp_path_factory.mktemp(name), file_format)
-            for name, (model, file_format) in made.items()
-        }
-        return {name: future.result() for name, future in waiting.items()}
 
 
 @pytest.fixture(scope="session")

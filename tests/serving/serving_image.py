@@ -10,6 +10,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,8 @@ from formats import digest, keys, lock
 from formats.artifacts import File
 from formats.manifest import App, Environment, Manifest, Member, Model, Route, Runtime, seal
 from formats.signature import Signature
+from serving import runner as program
+from serving import tensors
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SITE = Path(sysconfig.get_paths()["purelib"])
@@ -122,24 +125,21 @@ def records(frame):
 
 
 def train(estimator, sample, folder, file_format="joblib"):
-    """Save ``estimator``, list the names its file imports, and introspect it as the check does."""
+    """Save ``estimator``, list the names its file imports, load it by them and introspect it."""
     path = folder / f"model.{file_format}"
     if file_format == "joblib":
         joblib.dump(estimator, path)
     else:
         path.write_bytes(pickle.dumps(estimator))
-    (folder / "allow.json").write_text(json.dumps({"globals": imported_names(path, file_format)}))
+    names = imported_names(path, file_format)
+    allow = json.dumps({"globals": names}).encode()
+    (folder / "allow.json").write_bytes(allow)
     (folder / "sample.jsonl").write_text("".join(json.dumps(row) + "\n" for row in sample))
-    result = introspect(folder, file_format=file_format)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return Trained(
-        estimator,
-        file_format,
-        path.read_bytes(),
-        (folder / "allow.json").read_bytes(),
-        sample,
-        json.loads(result.stdout),
-    )
+    program.tensors = tensors  # as enter() does, which also changes where this process imports from
+    with warnings.catch_warnings(action="ignore"):
+        loaded = program.load(path, file_format, frozenset(names))
+        introspection = program.introspect(loaded, program.read_sample(folder / "sample.jsonl"))
+    return Trained(estimator, file_format, path.read_bytes(), allow, sample, introspection)
 
 
 def imported_names(path, file_format):
@@ -347,7 +347,7 @@ def clean_environment():
     return {name: value for name, value in os.environ.items() if not name.startswith("COUNTERSIGN_")}
 
 
-def wait_for(condition, what, seconds=30):
+def wait_for(condition, what, seconds=90):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = condition()

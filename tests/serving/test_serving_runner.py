@@ -13,6 +13,7 @@ import pytest
 import serving_image as si
 from joblib.numpy_pickle import NumpyArrayWrapper
 from sklearn.dummy import DummyClassifier as Dummy
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
@@ -21,15 +22,13 @@ from sklearn.tree import DecisionTreeClassifier
 
 from formats.signature import Signature
 from serving import runner as program
-from serving import tensors
 
 LINE = LinearRegression().fit([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], [0.0, 2.0, -1.0])
 
 
 @pytest.fixture
-def runner(monkeypatch):
+def runner(trained):
     """The program as a module, for what needs no process of its own."""
-    monkeypatch.setattr(program, "tensors", tensors, raising=False)
     return program
 
 
@@ -120,10 +119,20 @@ def inputs_for(model):
     return si.customers().head(len(model.sample))
 
 
-def test_the_same_model_gives_the_same_report_twice(trained, tmp_path):
-    model = trained["frame"]
-    again = si.train(model.estimator, model.sample, tmp_path)
-    assert again.introspection == model.introspection
+@pytest.mark.parametrize("name", ["frame", "forest"])
+def test_a_process_of_its_own_reports_the_same(trained, tmp_path, name):
+    model = trained[name]
+    (tmp_path / f"model.{model.format}").write_bytes(model.data)
+    (tmp_path / "allow.json").write_bytes(model.allow)
+    (tmp_path / "sample.jsonl").write_text("".join(json.dumps(row) + "\n" for row in model.sample))
+    result = si.introspect(tmp_path, file_format=model.format)
+    assert result.returncode == 0, result.stdout + result.stderr
+    found = json.loads(result.stdout)
+    assert found.pop("warnings") == []
+    libraries = found.pop("libraries")
+    assert libraries.keys() >= {"scikit-learn", "numpy", "scipy"}
+    assert libraries.items() <= model.introspection["libraries"].items()
+    assert found == {key: value for key, value in model.introspection.items() if key != "libraries"}
 
 
 def test_a_null_is_accepted_where_the_model_answers_one_and_nowhere_else(runner):
@@ -168,12 +177,14 @@ def test_parameters_are_the_same_json_on_every_run(runner):
     assert " at 0x" not in json.dumps(shown)
 
 
-def test_what_a_model_prints_does_not_spoil_the_report(tmp_path):
-    # RandomForest reports its progress on standard output, from joblib, when it is told to be verbose.
-    model, sample = si.forest_model()
-    model.set_params(verbose=2)
-    found = si.train(model, sample, tmp_path)
-    assert found.introspection["params"]["verbose"] == 2
+def test_what_a_model_prints_does_not_spoil_the_report(folder):
+    # joblib writes the progress of a verbose forest to standard output.
+    forest = RandomForestClassifier(n_estimators=2, verbose=2).fit([[0, 0], [1, 1]], [0, 1])
+    (folder / "model.pickle").write_bytes(pickle.dumps(forest))
+    (folder / "allow.json").write_text(json.dumps({"globals": si.imported_names(folder / "model.pickle", "pickle")}))
+    result = si.introspect(folder, file_format="pickle")
+    assert json.loads(result.stdout)["answers"]["predict"]
+    assert "Parallel" in result.stderr
 
 
 @pytest.mark.filterwarnings("ignore:X has feature names")

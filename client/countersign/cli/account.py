@@ -11,8 +11,6 @@ from countersign.errors import Unusable
 from countersign.models import Identity, Token
 from countersign.output import column
 
-SCOPES = ("read", "push", "submit", "bundles", "audit")
-
 
 @click.command("login")
 @click.option("--token-stdin", is_flag=True, help="Read the token from standard input.")
@@ -78,7 +76,9 @@ def token_command() -> None:
 
 @token_command.command("create")
 @click.argument("name")
-@click.option("--scope", "scopes", multiple=True, type=click.Choice(SCOPES), default=("read",), show_default=True)
+@click.option(
+    "--scope", "scopes", multiple=True, default=("read",), help="read, push, submit, bundles ...; repeatable."
+)
 @click.option("--days", type=click.IntRange(1, 365), default=30, show_default=True, help="Valid for so many days.")
 @with_app
 def create(app: App, *, name: str, scopes: tuple[str, ...], days: int) -> None:

@@ -12,9 +12,16 @@ from countersign.output import column
 @click.command("submit", cls=Waiting)
 @click.argument("ref")
 @note_option
-@click.option("--use", "uses", multiple=True, help="A use to approve it for; repeatable. By default those of the card.")
+@click.option(
+    "--use",
+    "uses",
+    multiple=True,
+    help="A use to approve it for; repeatable. By default the card's uses, or its purpose.",
+)
 @click.option("--environment", "environments", multiple=True, default=("production",), show_default=True)
-@click.option("--prohibited-use", "prohibited_uses", multiple=True, help="A use to rule out; repeatable.")
+@click.option(
+    "--prohibited-use", "prohibited_uses", multiple=True, help="A use to rule out; repeatable. By default the card's."
+)
 @click.option("--limit", "limits", multiple=True, help="A limit of the approval; repeatable.")
 @wait_option
 @with_app

@@ -24,6 +24,7 @@ def _push_options(command: Callable[..., None]) -> Callable[..., None]:
         click.argument("path", type=click.Path(path_type=Path, exists=True), default=Path()),
         click.option("--name", metavar="TEAM/MODEL", help="Model to push to; by default `name` of countersign.toml."),
         click.option("--label", help="Your own name for the version, as in 1.4.0."),
+        click.option("--author", metavar="USER", help="Who trained it, where a pipeline pushes."),
         click.option("--card", type=_FILE, help="Card; by default card.md beside the model."),
         click.option("--sample", type=_FILE, help="Sample rows; by default sample.jsonl beside the model."),
         click.option("--requirements", type=_FILE, help="Pins; by default requirements.txt beside the model."),
@@ -113,7 +114,8 @@ def push_command(
 ) -> None:
     """Register PATH as a version of a model.
 
-    PATH is a folder with model.joblib, sample.jsonl and card.md (requirements.txt and metrics.json if you have them), a
+    PATH is a folder with model.joblib, sample.jsonl and card.md (requirements.txt, metrics.json and lineage.json if you
+    have them), a
     model file with these beside it, or a folder written by MLflow. Pushing the same content again returns the version
     that exists, and exits 0.
     """
@@ -165,6 +167,7 @@ def _collect(app: App, path: Path, options: Mapping[str, Any]) -> Plan:
         name=name,
         facts=Facts(
             label=options["label"],
+            author=options["author"],
             metrics=metrics,
             params=pairs(options["params"], "--param"),
             tags=pairs(options["tags"], "--tag"),

@@ -1,0 +1,175 @@
+"""From a pushed version to one that is ready: scan, lock, introspect, predict; every step leaves a report."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session, joinedload, selectinload
+
+from builders import resolver, sandbox
+from builders.checks import introspect, lock, report, sample, scan
+from builders.checks.downloads import IndexUnreachable
+from builders.checks.report import Finding
+from builders.containers import EngineError
+from builders.jobs import Job, JobFailed, TryLater
+from builders.platform import CHECKOUT, ENVIRONMENTS_PATH, Platform
+from builders.tarball import LayerError
+from formats.lock import Lock, environment_id
+from registry import checking, jobs
+from registry.orm.catalog import ModelVersion, RegisteredModel, VersionFile
+from registry.store import LocalStore
+from registry.versions import REQUIREMENTS, SAMPLE
+
+PROGRAM = CHECKOUT / "serving"
+MAX_TEXT = 16 << 20
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """The version as the checks need it: read once, no session behind it."""
+
+    format: str
+    artifact: str
+    files: dict[str, str]
+    environment: dict[str, Any]
+
+
+def run(job: Job, store: LocalStore, platform: Platform) -> None:
+    """Check one version and store what was found."""
+    pushed = _pushed(job)
+    try:
+        reports, found = _check(job, pushed, store, platform)
+    except IndexUnreachable as error:
+        raise TryLater("index-unreachable", str(error), hint=error.hint) from error
+    except EngineError as error:
+        raise TryLater(error.code, str(error), hint=error.hint) from error
+    except (LayerError, resolver.ResolverFailed) as error:
+        raise JobFailed(error.code, str(error), hint=error.hint) from error
+    with job.database.write() as session:
+        jobs.own(session, job.id, job.fence)
+        version = _version(session, job)
+        if found is None:
+            failed = next(item for item in reports if item["outcome"] == "failed")
+            checking.fail_checks(session, version, reports)
+            jobs.log(session, job.id, job.fence, f"{failed['step']} failed: {failed['summary']}")
+        else:
+            digest = checking.pass_checks(session, version, reports, lock=found[0], signature=found[1])
+            jobs.log(session, job.id, job.fence, f"all checks passed, release digest {digest}")
+        jobs.finish(session, job.id, job.fence)
+
+
+def give_up(session: Session, job: Job, error: dict[str, str]) -> None:
+    """The last attempt failed: the version's team is told why."""
+    checking.fail_checks(session, _version(session, job), [], error=error)
+
+
+def _version(session: Session, job: Job) -> ModelVersion:
+    parts = (joinedload(ModelVersion.model).joinedload(RegisteredModel.team), selectinload(ModelVersion.files))
+    return session.get_one(ModelVersion, job.subject_id, options=parts)
+
+
+def _pushed(job: Job) -> Pushed:
+    with job.database.read() as session:
+        version = _version(session, job)
+        files: dict[str, VersionFile] = {file.path: file for file in version.files}
+        return Pushed(
+            version.format,
+            version.artifact,
+            {path: file.digest for path, file in files.items()},
+            version.environment or {},
+        )
+
+
+def _check(
+    job: Job, pushed: Pushed, store: LocalStore, platform: Platform
+) -> tuple[list[dict[str, Any]], tuple[dict[str, Any], dict[str, Any]] | None]:
+    """The reports, and lock and signature when all steps passed. A step runs only when the one before it passed."""
+    artifact = store.path(pushed.files[pushed.artifact])
+    inputs = {"files": pushed.files, "format": pushed.format}
+    scanned = job.step("scan", inputs, lambda: scan.scan(artifact, pushed.format))
+    job.log(scanned["summary"])
+    if scanned["outcome"] != "passed":
+        return [scanned], None
+    rows = sample.read(store.read(pushed.files[SAMPLE], limit=MAX_TEXT))
+    target = platform.base.target.to_dict()
+    locked = job.step(
+        "lock",
+        {**inputs, "scan": scanned, "environment": pushed.environment, "target": target},
+        lambda: _lock(job, pushed, scanned, rows, store, platform),
+    )
+    job.log(locked["summary"])
+    if locked["outcome"] != "passed":
+        return [scanned, locked], None
+    resolved = Lock.from_dict(locked["facts"]["lock"])
+    answered = job.step(
+        "introspect",
+        {**inputs, "scan": scanned, "lock": locked, "isolation": platform.isolation, "base": platform.base.digest},
+        lambda: _introspect(job, pushed, artifact, scanned, rows, resolved, store, platform),
+    )
+    reports = [scanned, locked, *answered["reports"]]
+    for item in answered["reports"]:
+        job.log(item["summary"])
+    if answered["signature"] is None:
+        return reports, None
+    return reports, (resolved.to_dict(), answered["signature"])
+
+
+def _lock(
+    job: Job, pushed: Pushed, scanned: dict[str, Any], rows: sample.Sample, store: LocalStore, platform: Platform
+) -> dict[str, Any]:
+    if rows.findings:
+        return report.failed("lock", rows.findings)
+    trained = str(pushed.environment.get("python", ""))
+    wanted = platform.base.target.python
+    if trained and ".".join(trained.split(".")[:2]) != wanted:
+        said = f"The model was trained under Python {trained}; models run here under Python {wanted}."
+        return report.failed(
+            "lock",
+            [
+                Finding(
+                    "other-python",
+                    said,
+                    f"Train it under Python {wanted}, or ask an operator for a worker with that Python.",
+                )
+            ],
+        )
+    pins = pushed.files.get(REQUIREMENTS)
+    found = lock.lock(
+        scanned,
+        target=platform.base.target,
+        index=platform.index(),
+        frame=rows.needs_frame,
+        environment={
+            str(name): str(version) for name, version in dict(pushed.environment.get("distributions") or {}).items()
+        },
+        requirements_txt=store.read(pins, limit=MAX_TEXT).decode(errors="replace") if pins else None,
+    )
+    if found.lock is not None:
+        job.log(f"fetching {len(found.lock.wheels)} wheels")
+        resolver.fetch(found.lock, platform.keep_wheel, has=store.has, index=platform.index())
+        platform.prepare_runtime(job.log)
+    return found.report
+
+
+def _introspect(
+    job: Job,
+    pushed: Pushed,
+    artifact: Path,
+    scanned: dict[str, Any],
+    rows: sample.Sample,
+    resolved: Lock,
+    store: LocalStore,
+    platform: Platform,
+) -> dict[str, Any]:
+    """Load the model in the sandbox with its own libraries and ask it the sample."""
+    resolver.fetch(resolved, platform.keep_wheel, has=store.has, index=platform.index())
+    path = f"{ENVIRONMENTS_PATH}/{environment_id(resolved.digest)}"
+    libraries = sandbox.Libraries(platform.site_layer(resolved, path, job.name), path)
+    model = introspect.Model(artifact, pushed.format, scanned["facts"]["globals"])
+    found = introspect.introspect(model, rows, program=PROGRAM, sandbox=platform.sandbox(job.name), libraries=libraries)
+    reports = [found.report, *([found.predict] if found.predict else [])]
+    return {
+        "reports": json.loads(json.dumps(reports)),
+        "signature": found.signature.to_dict() if found.signature else None,
+    }

@@ -1,0 +1,183 @@
+"""Commands and code to use a version, filled with real names and pinned by digest."""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pprint import pformat
+from typing import Any
+
+from portal.installation import here
+from registry.orm.catalog import ModelVersion
+
+REST = "http://localhost:8080"
+MOST_VALUES = 64
+"""Beyond this many values a request is read from a file instead of standing in the snippet."""
+EXAMPLES: Mapping[str, Any] = {"BYTES": "your text", "BOOL": True, "FP64": 0.5, "FP32": 0.5, "FP16": 0.5}
+
+Snippets = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a version answers."""
+
+    bundle: str
+    route: str
+    version: str
+    """Its name in the inference protocol."""
+    image_digest: str
+    engine_id: str
+    isolation: str
+    key: str
+    """Fingerprint of the key that sealed the image."""
+
+    @property
+    def name(self) -> str:
+        """The bundle without its team: what a container is called."""
+        return self.bundle.rpartition("/")[2]
+
+
+def usage(version: ModelVersion, place: Place | None, example: Mapping[str, Any] | None) -> Snippets:
+    """Everything that can be done with an approved version; only its files, while no image holds it."""
+    found: Snippets = []
+    if place is not None and version.signature:
+        body = request_body(version.signature, example)
+        found += [("Python", python(place, body, version.release_digest or "")), ("curl", curl(place, body))]
+    if place is not None:
+        found += containers(place)
+    return [*found, ("Files", files(version))]
+
+
+def containers(place: Place) -> Snippets:
+    """How to run an image."""
+    if place.isolation == "container":
+        return [("Docker", docker(place)), ("Kubernetes", kubernetes(place))]
+    return [("Run", f"# baked without containers: it runs on the worker's machine\npython -m builders run {place.bundle}")]
+
+
+def request_body(signature: Mapping[str, Any], example: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """An inference request of one row, or ``None`` when it would be too long to read.
+
+    :param example: a sample row, by input name.
+    """
+    inputs = []
+    for tensor in signature["inputs"]:
+        shape = [1, *tensor["shape"][1:]]
+        count = 1
+        for size in shape:
+            count *= max(size, 1)
+        if count > MOST_VALUES:
+            return None
+        inputs.append(
+            {
+                "name": tensor["name"],
+                "shape": shape,
+                "datatype": tensor["datatype"],
+                "data": _values(tensor, count, (example or {}).get(tensor["name"])),
+            }
+        )
+    return {"inputs": inputs} if len(inputs) <= MOST_VALUES else None
+
+
+def _values(tensor: Mapping[str, Any], count: int, given: Any) -> Sequence[Any]:
+    if isinstance(given, list) and len(given) == count:
+        return given
+    if isinstance(given, str | int | float) and count == 1:
+        return [given]
+    usual = (tensor.get("categories") or [EXAMPLES.get(tensor["datatype"], 1)])[0]
+    return [usual] * count
+
+
+def _json(body: Mapping[str, Any]) -> str:
+    """One input a line."""
+    rows = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in body["inputs"])
+    return '{"inputs": [\n  ' + rows + "\n]}"
+
+
+def _address(place: Place) -> str:
+    return f"{REST}/v2/models/{place.route}/versions/{place.version}/infer"
+
+
+def curl(place: Place, body: Mapping[str, Any] | None) -> str:
+    """Ask over REST."""
+    data = shlex.quote(_json(body)) if body else "@request.json"
+    return f"curl -s {_address(place)} \\\n  -H 'Content-Type: application/json' \\\n  -d {data}"
+
+
+def python(place: Place, body: Mapping[str, Any] | None, release: str) -> str:
+    """Ask from Python, and refuse an answer of anything but this release."""
+    request = pformat(body, width=100, sort_dicts=False) if body else 'json.load(open("request.json"))'
+    return "\n".join(
+        (
+            *(() if body else ("import json",)),
+            "import requests",
+            "",
+            f"request = {request}",
+            f'answer = requests.post("{_address(place)}", json=request, timeout=10)',
+            "answer.raise_for_status()",
+            "said = answer.json()",
+            f'assert said["parameters"]["release_digest"] == "{release}"',
+            'print({output["name"]: output["data"] for output in said["outputs"]})',
+        )
+    )
+
+
+def docker(place: Place) -> str:
+    """Fetch the image from here and start it, hardened."""
+    url = here().settings.public_url.rstrip("/")
+    return "\n".join(
+        (
+            f'curl -sSf -H "Authorization: Bearer $COUNTERSIGN_TOKEN" \\\n  {url}/api/v1/images/{place.image_digest}/archive \\\n  | docker load',
+            "",
+            f"docker run --rm --name {place.name} --read-only --tmpfs /tmp --cap-drop ALL \\",
+            "  --security-opt no-new-privileges -p 8080:8080 -p 8081:8081 \\",
+            f"  -e COUNTERSIGN_KEY_FINGERPRINT={place.key} \\",
+            f"  {place.engine_id}",
+        )
+    )
+
+
+def kubernetes(place: Place) -> str:
+    """A deployment and its service; the image comes from the registry it was pushed to."""
+    return f"""\
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {place.name}
+spec:
+  replicas: 2
+  selector: {{matchLabels: {{app: {place.name}}}}}
+  template:
+    metadata: {{labels: {{app: {place.name}}}}}
+    spec:
+      containers:
+        - name: server
+          # your registry, then the digest that was approved
+          image: registry.example.com/{place.bundle}@{place.image_digest}
+          ports: [{{name: rest, containerPort: 8080}}, {{name: grpc, containerPort: 8081}}]
+          env:
+            - {{name: COUNTERSIGN_KEY_FINGERPRINT, value: "{place.key}"}}
+          readinessProbe: {{httpGet: {{path: /v2/health/ready, port: rest}}}}
+          livenessProbe: {{httpGet: {{path: /v2/health/live, port: rest}}}}
+          securityContext:
+            runAsNonRoot: true
+            readOnlyRootFilesystem: true
+            allowPrivilegeEscalation: false
+            capabilities: {{drop: [ALL]}}
+          volumeMounts: [{{name: tmp, mountPath: /tmp}}]
+      volumes: [{{name: tmp, emptyDir: {{}}}}]
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: {place.name}
+spec:
+  selector: {{app: {place.name}}}
+  ports: [{{name: rest, port: 8080}}, {{name: grpc, port: 8081}}]"""
+
+
+def files(version: ModelVersion) -> str:
+    """Fetch the files themselves, verified."""
+    pinned = f"{version.model.full_name}@{version.release_digest or version.artifact_digest}"
+    return f"countersign pull {pinned}"

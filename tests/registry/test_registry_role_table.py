@@ -1,0 +1,274 @@
+"""One row for every domain function that somebody may be refused: who may, tried by everybody, and no one else may."""
+
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+from sqlalchemy import select
+
+import registry
+from formats import digest as digests
+from registry import (
+    accounts,
+    approvals,
+    bundles,
+    catalog,
+    proofs,
+    reading,
+    signing_in,
+    tokens,
+    uploads,
+    versions,
+)
+from registry import builds as baking
+from registry.errors import Forbidden, NotFound, TokenRefused
+from registry.orm.account import ApiToken, Person, Role, RoleGrant
+from registry.orm.image import Build, BuildState, Image, Rebuild
+from registry.paging import Cursor
+from tests import factories
+from tests.factories import MODEL, PEOPLE, TERMS
+
+EVERYBODY = {"root", "rita", *PEOPLE} - {"nil"}
+ADMINISTRATORS = {"root", "rita"}
+SCIENTISTS = {"ana", "ben", "lea", "max"}
+TEAM = {"ana", "ben", "max"}
+REVIEWERS = {"vic", "val", "cora", "carl", "max"}
+AUDIENCE = {"aud", "cora", "carl", "max", "root", "rita"}
+BUNDLERS = TEAM | {"ops"}
+SAMPLE = b'{"text": "my card is lost"}\n'
+
+
+class Scene:
+    """Versions 1 to 5 of one model: checking, failed, ready, in review, approved; and all that hangs on them."""
+
+    def __init__(self, world, session):
+        self.world, self.session = world, session
+
+    def version(self, number):
+        return catalog.get_version(self.session, MODEL, number, actor=self.world.ana)
+
+    @property
+    def request(self):
+        return self.world.request(self.session, 4)
+
+    @property
+    def model(self):
+        return self.version(5).model
+
+    def bundle(self, name="payments/desk"):
+        return bundles.get(self.session, name, actor=self.world.ana)
+
+    def build(self, state):
+        return self.session.scalars(baking._query().where(Build.state == state)).first()
+
+    def person(self, username="nil"):
+        return accounts.load_person(self.session, username=username)
+
+    def team(self, slug="payments"):
+        return accounts.get_team(self.session, slug)
+
+    def grant(self, role):
+        query = select(RoleGrant).join(Person, Person.id == RoleGrant.person_id).where(Person.username == "kim")
+        return self.session.scalars(query.where(RoleGrant.role == role)).one()
+
+    def token_id(self):
+        return self.session.scalars(select(ApiToken.id)).one()
+
+    def image_digest(self):
+        return self.session.scalars(select(Image.digest)).one()
+
+
+@pytest.fixture
+def scene(world):
+    with world.write() as session:
+        factories.checking_version(session, world)
+        factories.failed_version(session, world)
+        factories.ready_version(session, world)
+        factories.request_in_review(session, world)
+        factories.bundle(session, world, rebuild=Rebuild.PROPOSE)
+        failing = factories.bundle(session, world, name="payments/failing")
+        version = factories.approved_version(session, world)
+        catalog.set_alias(session, version, "champion", actor=world.ana, expected=version.model.revision)
+        accounts.grant_role(session, accounts.load_person(session, username="kim"), Role.VALIDATOR, actor=world.root)
+        factories.token(session, world.ana)
+        for build in session.scalars(select(Build).where(Build.state == BuildState.QUEUED)).all():
+            if build.bundle_id == failing.id:
+                baking.fail(session, baking.start(session, build.id), {"code": "x", "message": "no", "hint": ""})
+            else:
+                factories.released_image(session, build)
+    return world
+
+
+ROUTES = [bundles.RouteSpec("feedback", [factories.pinned(5)])]
+
+ACTS = {
+    # people and teams
+    accounts.add_person: (
+        lambda s, a: accounts.add_person(s.session, actor=a, username="new", name="New"),
+        ADMINISTRATORS,
+    ),
+    accounts.reset_link: (lambda s, a: accounts.reset_link(s.session, s.person(), actor=a), ADMINISTRATORS),
+    accounts.disable_person: (lambda s, a: accounts.disable_person(s.session, s.person(), actor=a), ADMINISTRATORS),
+    accounts.add_team: (lambda s, a: accounts.add_team(s.session, actor=a, slug="risk", name="Risk"), ADMINISTRATORS),
+    accounts.add_member: (lambda s, a: accounts.add_member(s.session, s.team(), s.person(), actor=a), ADMINISTRATORS),
+    accounts.remove_member: (
+        lambda s, a: accounts.remove_member(s.session, s.team(), s.person("ana"), actor=a),
+        ADMINISTRATORS,
+    ),
+    accounts.grant_role: (
+        lambda s, a: accounts.grant_role(s.session, s.person(), Role.SCIENTIST, actor=a),
+        ADMINISTRATORS,
+    ),
+    accounts.confirm_role: (lambda s, a: accounts.confirm_role(s.session, s.grant(Role.VALIDATOR), actor=a), {"rita"}),
+    accounts.revoke_role: (
+        lambda s, a: accounts.revoke_role(s.session, s.grant(Role.CONSUMER), actor=a),
+        ADMINISTRATORS,
+    ),
+    accounts.add_service: (lambda s, a: accounts.add_service(s.session, s.team(), actor=a, name="ci"), TEAM),
+    signing_in.reset_second_factor: (
+        lambda s, a: signing_in.reset_second_factor(s.session, s.person(), actor=a),
+        ADMINISTRATORS,
+    ),
+    tokens.create: (lambda s, a: tokens.create(s.session, actor=a, name="ci", scopes=["read"], days=1), EVERYBODY),
+    tokens.listing: (lambda s, a: tokens.listing(s.session, Cursor(), actor=a), EVERYBODY),
+    tokens.of_actor: (lambda s, a: tokens.of_actor(s.session, a), EVERYBODY),
+    tokens.get: (lambda s, a: tokens.get(s.session, s.token_id(), actor=a), {"ana"}),
+    tokens.revoke: (lambda s, a: tokens.revoke(s.session, s.token_id(), actor=a), {"ana"}),
+    # catalogue
+    catalog.register_model: (
+        lambda s, a: catalog.register_model(s.session, actor=a, full_name="payments/other"),
+        TEAM,
+    ),
+    catalog.get_model: (lambda s, a: catalog.get_model(s.session, MODEL, actor=a), EVERYBODY),
+    catalog.search: (lambda s, a: catalog.search(s.session, catalog.Filters(), Cursor(), actor=a), EVERYBODY),
+    catalog.describe: (
+        lambda s, a: catalog.describe(s.session, s.model, actor=a, expected=s.model.revision, purpose="New"),
+        TEAM,
+    ),
+    catalog.declare_use: (
+        lambda s, a: catalog.declare_use(s.session, s.model, s.team("lending"), actor=a, purpose="triage"),
+        {"lea", "kim"},
+    ),
+    catalog.set_alias: (
+        lambda s, a: catalog.set_alias(s.session, s.version(3), "next", actor=a, expected=s.model.revision),
+        TEAM,
+    ),
+    catalog.remove_alias: (
+        lambda s, a: catalog.remove_alias(
+            s.session, catalog.get_alias(s.session, s.model, "champion"), s.model, actor=a, expected=s.model.revision
+        ),
+        TEAM,
+    ),
+    catalog.get_version: (lambda s, a: catalog.get_version(s.session, MODEL, 1, actor=a), EVERYBODY),
+    reading.read_version: (lambda s, a: reading.read_version(s.session, MODEL, 1, actor=a), EVERYBODY),
+    # pushing
+    uploads.note: (
+        lambda s, a: uploads.note(s.session, actor=a, digest=digests.of_bytes(b"new"), size=3),
+        SCIENTISTS,
+    ),
+    uploads.require: (
+        lambda s, a: uploads.require(s.session, digests.of_bytes(SAMPLE), actor=a, path="sample.jsonl"),
+        TEAM | REVIEWERS,
+    ),
+    versions.register_version: (
+        lambda s, a: versions.register_version(
+            s.session,
+            actor=a,
+            full_name=MODEL,
+            push=factories.push(s.session, s.world, actor=a if a.name in SCIENTISTS else s.world.ana),
+        ),
+        TEAM,
+    ),
+    versions.tag: (lambda s, a: versions.tag(s.session, s.version(3), "note", "x", actor=a), TEAM),
+    versions.retry_checks: (lambda s, a: versions.retry_checks(s.session, s.version(2), actor=a), TEAM),
+    # review
+    approvals.submit: (
+        lambda s, a: approvals.submit(s.session, s.version(3), actor=a, note="", terms=TERMS),
+        TEAM,
+    ),
+    approvals.withdraw: (lambda s, a: approvals.withdraw(s.session, s.request, actor=a, reason="wait"), TEAM),
+    approvals.comment: (lambda s, a: approvals.comment(s.session, s.request, actor=a, text="Hm."), TEAM | REVIEWERS),
+    approvals.get_request: (lambda s, a: approvals.get_request(s.session, s.request.id, actor=a), EVERYBODY),
+    approvals.queue: (lambda s, a: approvals.queue(s.session, Cursor(), actor=a), EVERYBODY),
+    approvals.decide: (lambda s, a: factories.decide(s.session, s.request, a), REVIEWERS),
+    # bundles, builds, images
+    bundles.create: (
+        lambda s, a: bundles.create(s.session, actor=a, full_name="payments/new", routes=ROUTES),
+        BUNDLERS,
+    ),
+    bundles.get: (lambda s, a: bundles.get(s.session, "payments/desk", actor=a), EVERYBODY),
+    bundles.listing: (lambda s, a: bundles.listing(s.session, Cursor(), actor=a), EVERYBODY),
+    bundles.change: (
+        lambda s, a: bundles.change(
+            s.session, s.bundle(), actor=a, routes=ROUTES, rebuild=Rebuild.AUTO, expected=s.bundle().revision
+        ),
+        BUNDLERS,
+    ),
+    bundles.bake: (lambda s, a: bundles.bake(s.session, s.bundle(), actor=a), BUNDLERS),
+    bundles.accept: (lambda s, a: bundles.accept(s.session, s.build(BuildState.PROPOSED), actor=a), BUNDLERS),
+    baking.get_build: (
+        lambda s, a: baking.get_build(s.session, s.build(BuildState.DONE).id, actor=a),
+        EVERYBODY,
+    ),
+    baking.list_builds: (lambda s, a: baking.list_builds(s.session, Cursor(), actor=a), EVERYBODY),
+    baking.retry: (lambda s, a: baking.retry(s.session, s.build(BuildState.FAILED), actor=a), BUNDLERS),
+    baking.get_image: (lambda s, a: baking.get_image(s.session, s.image_digest(), actor=a), EVERYBODY),
+    baking.list_images: (lambda s, a: baking.list_images(s.session, Cursor(), actor=a), EVERYBODY),
+    # audit
+    proofs.search: (lambda s, a: proofs.search(s.session, proofs.Filters(), Cursor(), actor=a), AUDIENCE),
+    proofs.entry: (lambda s, a: proofs.entry(s.session, 0, actor=a), AUDIENCE),
+}
+
+ANSWERS_BY_ACTOR = {
+    "registry.approvals.count_waiting": "counts what this person could sign",
+    "registry.approvals.void": "part of deciding, withdrawing and adding evidence",
+    "registry.approvals.why_not": "says in words why not",
+    "registry.catalog.facets": "counts what they may see",
+    "registry.catalog.may_read_artifacts": "is itself the question",
+    "registry.catalog.may_see": "is itself the question",
+    "registry.catalog.visible_to": "narrows a query",
+    "registry.compare.compare": "leaves out what they may not see",
+    "registry.idempotency.begin": "keeps the answers to their own requests",
+    "registry.lineage.around": "leaves out what they may not see",
+    "registry.lineage.connect": "part of a push",
+    "registry.lineage.hidden_parents": "is itself the question",
+    "registry.uploads.may_refer": "is itself the question",
+    "registry.waiting.for_actor": "lists by their roles",
+}
+"""Functions that take an actor and refuse nobody, and why that is right."""
+
+
+def named(function):
+    return f"{function.__module__}.{function.__qualname__}"
+
+
+def may(scene, act, name):
+    """Whether this person can; whatever they did is undone."""
+    with scene.database.session(write=True) as session:
+        try:
+            act(Scene(scene, session), getattr(scene, name))
+        except (Forbidden, NotFound, TokenRefused):
+            return False
+        finally:
+            session.rollback()
+        return True
+
+
+def test_everybody_may_do_what_the_table_says_and_nothing_else(scene):
+    found = {
+        named(function): {who for who in scene.actors if may(scene, act, who)} for function, (act, _) in ACTS.items()
+    }
+    assert found == {named(function): allowed for function, (_, allowed) in ACTS.items()}
+
+
+def test_every_domain_function_that_takes_an_actor_has_its_row():
+    taking = set()
+    for module in pkgutil.iter_modules(registry.__path__, "registry."):
+        for name, function in inspect.getmembers(importlib.import_module(module.name), inspect.isfunction):
+            public = function.__module__ == module.name and not name.startswith("_")
+            if public and "actor" in inspect.signature(function).parameters:
+                taking.add(f"{module.name}.{name}")
+    # access and audit are what the others use to refuse and to record.
+    taking = {name for name in taking if not name.startswith(("registry.access.", "registry.audit."))}
+    assert taking == {named(function) for function in ACTS} | set(ANSWERS_BY_ACTOR)
