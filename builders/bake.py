@@ -1,5 +1,6 @@
 """From a build request to a released image: approval checked again, layers, plan, engine, smoke test, record."""
 
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from builders import plan, smoke, statements, tarball
+from builders import layers, plan, smoke, statements
 from builders.jobs import Job, JobFailed, TryLater
 from builders.plan import BuildPlan, Part
 from builders.platform import ENVIRONMENTS_PATH, Platform
@@ -211,7 +212,7 @@ def _plan(
         ),
     )
     sealed = manifest.seal(document, platform.release_key)
-    layer = platform.layers.add([tarball.file(plan.MANIFEST_PATH, sealed)])
+    layer = layers.manifest_layer(platform.layers, plan.MANIFEST_PATH, sealed)
     built = plan.plan(
         bundle=bundle,
         base=platform.base,
@@ -235,15 +236,16 @@ def _model(release: Release, store: LocalStore, platform: Platform) -> tuple[Par
         rows = sample_rows(release, store)[:SEALED_ROWS]
         answers = {name: values[: len(rows)] for name, values in release.answers.items()}
         written["sealed.json"] = canonical.dumps({"rows": rows, "answers": answers})
-    digest, size = release.files[release.artifact]
-    files = [
-        File(release.artifact, digest, size),
-        *(File(name, digests.of_bytes(data), len(data)) for name, data in written.items()),
-    ]
+    small = {digests.of_bytes(data): data for data in written.values()}
+    files = [File(release.artifact, *release.files[release.artifact])]
+    files += [File(name, digests.of_bytes(data), len(data)) for name, data in written.items()]
     files.sort(key=lambda file: file.path)
-    entries = [tarball.file(f"{release.path}/{name}", data) for name, data in written.items()]
-    entries.append(tarball.stream(f"{release.path}/{release.artifact}", size, lambda: store.open(digest)))
-    layer = platform.layers.add(entries)
+    layer = layers.model_layer(
+        platform.layers,
+        release.path,
+        files,
+        lambda digest: io.BytesIO(small[digest]) if digest in small else store.open(digest),
+    )
     described = manifest.Model(
         ref=release.ref,
         model=release.model,
@@ -332,7 +334,7 @@ def _baked(
     said: tuple[dict[str, Any], dict[str, Any]],
 ) -> builds.Baked:
     base = [{"role": "base", "path": "", "diff_id": layer.diff_id, "size": layer.size} for layer in built.base.layers]
-    layers = base + [
+    listed = base + [
         {key: part.to_dict()[key] for key in ("role", "path", "diff_id", "size", "made_of")} for part in built.parts
     ]
     return builds.Baked(
@@ -342,7 +344,7 @@ def _baked(
         base=built.base.digest,
         target=built.base.target.to_dict(),
         size=sum(layer.size for layer in built.image.layers),
-        layers=layers,
+        layers=listed,
         config=built.image.config.decode(),
         manifest=built.image.manifest.decode(),
         sealed=json.loads(sealed),

@@ -36,6 +36,7 @@ from builders.containers import (
 from builders.image import Image, archive_stream
 from builders.layers import LayerStore
 from builders.streams import Outcome
+from registry import faults
 
 _HANDSHAKE_SECONDS = 10
 _CALL_SECONDS = 900  # loading a large layer answers nothing until it is unpacked
@@ -326,8 +327,10 @@ def _common(left: Sequence[str], right: Sequence[str]) -> list[str]:
 @contextlib.contextmanager
 def _translated(what: str, address: str) -> Iterator[None]:
     """Turn errors of the SDK and of what it stands on into ours."""
+    faults.reach("engine-call")
     try:
         yield
+        faults.reach("engine-answered")
     except docker.errors.ImageNotFound as error:
         raise ImageNotFound(
             f"the engine cannot {what}: {error.explanation}", hint="Load or pull the image, then try again."

@@ -18,6 +18,7 @@ from builders import tarball
 from builders.tarball import Entry, Layer, LayerError
 from formats import canonical
 from formats.artifacts import File
+from registry import faults
 
 _CHUNK = 1 << 20
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -179,6 +180,7 @@ def _publish(sink: BinaryIO, place: Path) -> None:
     sink.flush()
     os.fchmod(sink.fileno(), 0o444)
     os.fsync(sink.fileno())
+    faults.reach("layer-fsync")
     Path(sink.name).replace(place)
     folder = os.open(place.parent, os.O_RDONLY)
     try:

@@ -45,7 +45,7 @@ class Worker:
         """Work until SIGTERM or Ctrl-C."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _stop)
-        self.platform.remove_stale(self._held_names())
+        self.platform.remove_stale(self.held_names())
         self.store.sweep()
         try:
             while True:
@@ -124,7 +124,7 @@ class Worker:
             except RegistryError:
                 logger.exception("the audit log was not signed")
 
-    def _held_names(self) -> set[str]:
+    def held_names(self) -> set[str]:
         """Names of containers and scratch folders that a live job may still use."""
         with self.database.read() as session:
             return {f"countersign-{job.id.hex}-{job.fence}" for job in jobs.running(session)}

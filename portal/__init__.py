@@ -29,6 +29,10 @@ BLUEPRINTS = (
     "portal.audit",
     "portal.account",
     "portal.admin",
+    "portal.catalog",
+    "portal.catalog.upload",
+    "portal.lineage",
+    "portal.api",
 )
 """Modules with a ``bp``, in the order of the header."""
 

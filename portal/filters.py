@@ -105,11 +105,19 @@ def browser(agent: str) -> str:
     return f"{name} on {system}" if system else name
 
 
+_OPENERS = frozenset(
+    (
+        "a an another choose expected it more no nobody nothing one only sign-in somebody that the there these "
+        "this unknown what you your"
+    ).split()
+)
+"""Words that begin a message and are not somebody's name."""
+
+
 def sentence(error: object) -> str:
-    """A refusal's message as a sentence; names such as ``payments/voice`` keep their case."""
+    """A refusal's message as a sentence; one that begins with a name, ``ana exists already``, keeps its case."""
     text = str(error).strip()
-    first = text.split(" ", 1)[0].rstrip(",:;")
-    if first.isalpha() and first.islower():
+    if text.split(" ", 1)[0] in _OPENERS:
         text = text[0].upper() + text[1:]
     return text if text.endswith((".", "!", "?")) else text + "."
 

@@ -4,7 +4,6 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pprint import pformat
 from typing import Any
 
 from portal.installation import here
@@ -53,7 +52,9 @@ def containers(place: Place) -> Snippets:
     """How to run an image."""
     if place.isolation == "container":
         return [("Docker", docker(place)), ("Kubernetes", kubernetes(place))]
-    return [("Run", f"# baked without containers: it runs on the worker's machine\npython -m builders run {place.bundle}")]
+    return [
+        ("Run", f"# baked without containers: it runs on the worker's machine\npython -m builders run {place.bundle}")
+    ]
 
 
 def request_body(signature: Mapping[str, Any], example: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -107,20 +108,29 @@ def curl(place: Place, body: Mapping[str, Any] | None) -> str:
 
 def python(place: Place, body: Mapping[str, Any] | None, release: str) -> str:
     """Ask from Python, and refuse an answer of anything but this release."""
-    request = pformat(body, width=100, sort_dicts=False) if body else 'json.load(open("request.json"))'
+    rows = [f"    {_literal(row)}," for row in body["inputs"]] if body else []
+    request = ['request = {"inputs": [', *rows, "]}"] if body else ['request = json.load(open("request.json"))']
     return "\n".join(
         (
             *(() if body else ("import json",)),
             "import requests",
             "",
-            f"request = {request}",
-            f'answer = requests.post("{_address(place)}", json=request, timeout=10)',
+            *request,
+            "answer = requests.post(",
+            f'    "{_address(place)}", json=request, timeout=10',
+            ")",
             "answer.raise_for_status()",
             "said = answer.json()",
-            f'assert said["parameters"]["release_digest"] == "{release}"',
+            f'release = "{release}"',
+            'assert said["parameters"]["release_digest"] == release',
             'print({output["name"]: output["data"] for output in said["outputs"]})',
         )
     )
+
+
+def _literal(row: Mapping[str, Any]) -> str:
+    """A row as Python: as in JSON, but for truth values."""
+    return repr(dict(row)) if any(isinstance(value, bool) for value in row["data"]) else json.dumps(row)
 
 
 def docker(place: Place) -> str:

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, selectinload
 
 from registry import access, audit, clock, names, vault
 from registry.access import Actor, Permission
 from registry.errors import AlreadyExists, Blocked, Conflict, Invalid, NotFound, SelfApproval
 from registry.orm.account import Person, Role, RoleGrant, ServiceAccount, SetupLink, Team, TeamMember
+from registry.orm.audit import AuditEntry
 
 SETUP_HOURS = 24
 MIN_PASSWORD = 12
@@ -154,8 +155,25 @@ def reset_link(session: Session, person: Person, *, actor: Actor) -> str:
     access.require(actor, Permission.ADMINISTER)
     if person.id == actor.person_id:
         raise SelfApproval("you cannot reset yourself", hint="Ask another administrator.")
-    audit.record(session, audit.Action.PERSON_CHANGED, actor=actor, subject=person, what="password reset link")
+    if not person.totp_sealed:
+        refuse_both_halves(session, person, actor=actor, other=audit.Action.SECOND_FACTOR_RESET)
+    audit.record(session, audit.Action.PASSWORD_LINK_MADE, actor=actor, subject=person)
     return open_setup(session, person)
+
+
+def refuse_both_halves(session: Session, person: Person, *, actor: Actor, other: audit.Action) -> None:
+    """Nobody replaces both password and second factor of somebody: the two together are that person.
+
+    :param other: the half that ``actor`` must not have replaced since the person last set a second factor.
+    :raises SelfApproval: they have.
+    """
+    about = select(func.max(AuditEntry.seq)).where(AuditEntry.subject == person.audit_ref())
+    renewed = session.scalar(about.where(AuditEntry.action == audit.Action.SECOND_FACTOR_SET))
+    replaced = session.scalar(about.where(AuditEntry.action == other, AuditEntry.actor == actor.ref))
+    if replaced is not None and replaced > (-1 if renewed is None else renewed) and not _bootstrapping(session, actor):
+        raise SelfApproval(
+            "password and second factor are not reset by the same administrator", hint="Ask another administrator."
+        )
 
 
 def disable_person(session: Session, person: Person, *, actor: Actor) -> None:
@@ -163,6 +181,8 @@ def disable_person(session: Session, person: Person, *, actor: Actor) -> None:
     access.require(actor, Permission.ADMINISTER)
     if person.id == actor.person_id:
         raise SelfApproval("you cannot disable yourself", hint="Ask another administrator.")
+    if _administrators(session) == {person.id}:
+        raise Blocked("this is the last administrator", hint="Make another administrator first.")
     person.active = False
     audit.record(session, audit.Action.PERSON_DISABLED, actor=actor, subject=person)
 
@@ -230,13 +250,13 @@ def add_service(session: Session, team: Team, *, actor: Actor, name: str) -> Ser
 def grant_role(session: Session, person: Person, role: Role, *, actor: Actor) -> RoleGrant:
     """Give a role, or propose it where a second administrator must confirm.
 
-    While the installation has one administrator only, such a grant is made alone, marked ``bootstrap`` and logged so.
+    Until the installation has a second administrator, such a grant is made alone, marked ``bootstrap`` and logged so.
     """
     access.require(actor, Permission.ADMINISTER)
     grant = session.scalars(select(RoleGrant).filter_by(person_id=person.id, role=role)).one_or_none()
     if grant is not None:
         return grant
-    alone = _administrators(session) <= {actor.person_id}
+    alone = _bootstrapping(session, actor)
     two_people = role in TWO_PERSON_ROLES
     if two_people and person.id == actor.person_id and not alone:
         raise SelfApproval("you cannot give yourself a deciding role", hint="Ask another administrator.")
@@ -250,7 +270,15 @@ def grant_role(session: Session, person: Person, role: Role, *, actor: Actor) ->
     session.add(grant)
     action = audit.Action.ROLE_GRANTED if grant.in_force else audit.Action.ROLE_PROPOSED
     audit.record(session, action, actor=actor, subject=person, role=role.value, bootstrap=grant.bootstrap)
+    if grant.bootstrap and role is Role.ADMINISTRATOR:
+        audit.record(session, audit.Action.BOOTSTRAP_ENDED, actor=actor, subject=person)
     return grant
+
+
+def _bootstrapping(session: Session, actor: Actor) -> bool:
+    """Whether ``actor`` is the first administrator and there has never been another; that ends for good."""
+    ended = select(AuditEntry.seq).where(AuditEntry.action == audit.Action.BOOTSTRAP_ENDED).limit(1)
+    return _administrators(session) <= {actor.person_id} and session.scalar(ended) is None
 
 
 def confirm_role(session: Session, grant: RoleGrant, *, actor: Actor) -> None:
@@ -280,10 +308,13 @@ def revoke_role(session: Session, grant: RoleGrant, *, actor: Actor) -> None:
 
 
 def _administrators(session: Session) -> set[UUID | None]:
+    """Who administers, locked: two who remove each other at once must not both find the other there."""
     grants = session.scalars(
         select(RoleGrant)
         .join(Person, Person.id == RoleGrant.person_id)
         .where(RoleGrant.role == Role.ADMINISTRATOR, Person.active)
+        .order_by(RoleGrant.id)
+        .with_for_update()
     )
     return {grant.person_id for grant in grants if grant.in_force}
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -232,8 +232,13 @@ def open_request_of(session: Session, version: ModelVersion) -> ReleaseRequest |
     return session.scalars(query.order_by(ReleaseRequest.id.desc()).limit(1)).first()
 
 
-def queue(session: Session, cursor: paging.Cursor, *, actor: Actor, done: bool = False) -> paging.Page[ReleaseRequest]:
-    """Open requests, oldest first; or ended ones, newest first."""
+def queue(
+    session: Session, cursor: paging.Cursor, *, actor: Actor, done: bool = False, mine: bool = False
+) -> paging.Page[ReleaseRequest]:
+    """Open requests, oldest first; or ended ones, newest first.
+
+    :param mine: only those that this person could still sign.
+    """
     access.require(actor, Permission.READ)
     query = (
         select(ReleaseRequest)
@@ -248,6 +253,8 @@ def queue(session: Session, cursor: paging.Cursor, *, actor: Actor, done: bool =
             selectinload(ReleaseRequest.decisions).joinedload(Decision.person),
         )
     )
+    if mine:
+        query = query.where(*_could_sign(actor))
     if not actor.roles & access.ROLES[Permission.DECIDE]:
         query = catalog.visible_to(query, actor)
     return paging.fetch(session, query, (ReleaseRequest.id,), cursor, descending=done)
@@ -257,19 +264,20 @@ def count_waiting(session: Session, *, actor: Actor) -> int:
     """How many open requests this person could still sign; at most 99 are counted."""
     if actor.person_id is None or not actor.roles & access.ROLES[Permission.DECIDE]:
         return 0
-    signed = select(Decision.request_id).where(Decision.person_id == actor.person_id, Decision.voided_at.is_(None))
-    query = (
-        select(ReleaseRequest.id)
-        .join(ModelVersion, ModelVersion.id == ReleaseRequest.version_id)
-        .where(
-            ReleaseRequest.state == RequestState.OPEN,
-            ReleaseRequest.id.not_in(signed),
-            ReleaseRequest.requested_by != actor.ref,
-            ModelVersion.author != actor.ref,
-            ModelVersion.uploader != actor.ref,
-        )
-    )
+    query = select(ReleaseRequest.id).join(ModelVersion, ModelVersion.id == ReleaseRequest.version_id)
+    query = query.where(ReleaseRequest.state == RequestState.OPEN, *_could_sign(actor))
     return len(session.scalars(query.limit(99)).all())
+
+
+def _could_sign(actor: Actor) -> tuple[ColumnElement[bool], ...]:
+    """Of requests joined with their versions: neither signed by this person nor their own work."""
+    signed = select(Decision.request_id).where(Decision.person_id == actor.person_id, Decision.voided_at.is_(None))
+    return (
+        ReleaseRequest.id.not_in(signed),
+        ReleaseRequest.requested_by != actor.ref,
+        ModelVersion.author != actor.ref,
+        ModelVersion.uploader != actor.ref,
+    )
 
 
 def last_approved_before(session: Session, version: ModelVersion) -> ModelVersion | None:
@@ -293,11 +301,7 @@ def facts_of(session: Session, request: ReleaseRequest, decisions: Sequence[Deci
     return policies.Facts(
         reports={step: outcome for step, outcome in reports},  # noqa: C416 - rows are not plain pairs to a type checker
         steps=checking.STEPS,
-        signed=[
-            policies.Signer(decision.person_id, decision.person.username, _roles(decision.roles))
-            for decision in decisions
-            if decision.voided_at is None and decision.outcome is Outcome.APPROVE
-        ],
+        signed=_signed(decisions),
         candidates=[
             policies.Signer(
                 person.id, person.username, frozenset(grant.role for grant in person.roles if grant.in_force)
@@ -312,15 +316,25 @@ def _roles(values: Sequence[str]) -> frozenset[Role]:
     return frozenset(Role(value) for value in values)
 
 
+def _acts(request: ReleaseRequest) -> Sequence[tuple[str, str]]:
+    """What was done to the version, and by whom; the last of somebody's acts is what they are told."""
+    version = request.version
+    return (request.requested_by, "submitted it"), (version.uploader, "uploaded it"), (version.author, "made it")
+
+
+def _signed(decisions: Sequence[Decision]) -> list[policies.Signer]:
+    """Whose approval stands."""
+    return [
+        policies.Signer(decision.person_id, decision.person.username, _roles(decision.roles))
+        for decision in decisions
+        if decision.voided_at is None and decision.outcome is Outcome.APPROVE
+    ]
+
+
 def _barred(session: Session, request: ReleaseRequest) -> dict[UUID, str]:
     """Who may not decide. A pipeline's acts count for the person who made its identity."""
-    version = request.version
     barred: dict[UUID, str] = {}
-    for ref, what in (
-        (request.requested_by, "submitted it"),
-        (version.uploader, "uploaded it"),
-        (version.author, "made it"),
-    ):
+    for ref, what in _acts(request):
         kind, _, ident = ref.partition(":")
         if kind == "service":
             service = session.get(ServiceAccount, UUID(ident))
@@ -340,6 +354,23 @@ def gates_of(session: Session, request: ReleaseRequest) -> list[policies.Gate]:
 
 def why_not(session: Session, request: ReleaseRequest, *, actor: Actor) -> str | None:
     """In words why this actor may not decide now, or ``None`` when they may."""
+    return why_not_each(session, [request], actor=actor)[0]
+
+
+def why_not_each(session: Session, requests: Sequence[ReleaseRequest], *, actor: Actor) -> list[str | None]:
+    """The same for several requests loaded with version, policy and decisions, in one query at most."""
+    acting = {ref for request in requests for ref, _ in _acts(request) if ref.startswith("service:")}
+    # Held while the loop runs, so that each is found in the session.
+    _services = _services_of(session, acting)
+    return [_why_not(session, request, actor) for request in requests]
+
+
+def _services_of(session: Session, refs: set[str]) -> list[ServiceAccount]:
+    ids = [UUID(ref.partition(":")[2]) for ref in refs]
+    return list(session.scalars(select(ServiceAccount).where(ServiceAccount.id.in_(ids)))) if ids else []
+
+
+def _why_not(session: Session, request: ReleaseRequest, actor: Actor) -> str | None:
     if request.state is not RequestState.OPEN:
         return f"this request is {request.state.replace('_', ' ')}."
     if actor.via_token or actor.person_id is None:
@@ -347,8 +378,12 @@ def why_not(session: Session, request: ReleaseRequest, *, actor: Actor) -> str |
     if not actor.second_factor:
         return "you signed in without a second factor."
     me = policies.Signer(actor.person_id, actor.name, actor.roles)
-    facts = facts_of(session, request, request.decisions)
-    return policies.bar(facts, me, deciding=policies.deciding_roles(request.policy.body))
+    return policies.bar(
+        me,
+        barred=_barred(session, request),
+        signed=_signed(request.decisions),
+        deciding=policies.deciding_roles(request.policy.body),
+    )
 
 
 def statement(request: ReleaseRequest, *, person: Person, outcome: Outcome) -> str:
@@ -464,6 +499,7 @@ def _conclude(session: Session, request: ReleaseRequest, decision: Decision, *, 
 def _approve(session: Session, request: ReleaseRequest) -> None:
     """The last needed signature: stage, pointers, audit and build requests in the caller's one transaction."""
     version, model = request.version, request.version.model
+    lock(session, model)  # another version of it may be approved at this moment
     _close(session, request, RequestState.APPROVED)
     versions.move(version, Stage.APPROVED)
     version.approved_until = clock.now() + timedelta(days=int(request.policy.body["validity_days"]))

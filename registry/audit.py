@@ -34,8 +34,10 @@ class Action(enum.StrEnum):
     """Everything that can happen, as ``thing:happened``. Public and stable."""
 
     INSTALLATION_STARTED = "installation:started"
+    BOOTSTRAP_ENDED = "installation:bootstrap_ended"
     PERSON_ADDED = "person:added"
     PERSON_CHANGED = "person:changed"
+    PASSWORD_LINK_MADE = "person:password_link_made"  # noqa: S105
     PERSON_DISABLED = "person:disabled"
     PASSWORD_SET = "person:password_set"  # noqa: S105 - the name of an event
     SECOND_FACTOR_SET = "person:second_factor_set"

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from registry import access, audit, catalog, clock, jobs, paging
+from registry import access, audit, bundles, catalog, clock, jobs, paging
 from registry.access import SYSTEM, Actor, Permission
 from registry.errors import NotFound, WrongStage
 from registry.locking import lock
@@ -38,7 +38,7 @@ class Baked:
 
 
 def _query() -> Select[Build]:
-    return select(Build).options(joinedload(Build.bundle), joinedload(Build.image))
+    return select(Build).options(joinedload(Build.bundle), joinedload(Build.image).options(bundles.IMAGE_BRIEF))
 
 
 def get_build(session: Session, build_id: UUID, *, actor: Actor) -> Build:
@@ -93,9 +93,15 @@ def start(session: Session, build_id: UUID) -> Build:
 
 
 def release(session: Session, build: Build, baked: Baked) -> Image:
-    """Record the image (once: the same digest is the same image) and make it the bundle's current one."""
-    image = session.scalars(select(Image).where(Image.digest == baked.digest)).one_or_none()
+    """Record the image (once: the same digest is the same image) and make it the bundle's current one.
+
+    A build that ends after a newer one of the same bundle keeps its image, but does not put it in front.
+    """
     bundle = session.get_one(Bundle, build.bundle_id)
+    lock(session, bundle)
+    newer = select(Build.id).where(Build.bundle_id == bundle.id, Build.id > build.id, Build.state == BuildState.DONE)
+    overtaken = session.scalars(newer.limit(1)).first() is not None
+    image = session.scalars(select(Image).where(Image.digest == baked.digest)).one_or_none()
     if image is None:
         fields = {name: value for name, value in vars(baked).items() if name != "members"}
         image = Image(bundle_id=bundle.id, created_at=clock.now(), **fields)
@@ -105,7 +111,8 @@ def release(session: Session, build: Build, baked: Baked) -> Image:
             ImageMember(image_id=image.id, version_id=version_id) for version_id in dict.fromkeys(baked.members)
         )
     build.state, build.image_id, build.finished_at, build.error = BuildState.DONE, image.id, clock.now(), None
-    bundle.current_image_id = image.id
+    if not overtaken:
+        bundle.current_image_id = image.id
     audit.record(
         session,
         audit.Action.IMAGE_RELEASED,
@@ -157,12 +164,13 @@ def get_image(session: Session, digest: str, *, actor: Actor) -> Image:
 
 
 def list_images(session: Session, cursor: paging.Cursor, *, actor: Actor) -> paging.Page[Image]:
-    """Images, newest first."""
+    """Images, newest first, without their documents."""
     access.require(actor, Permission.READ)
     query = (
         select(Image)
         .where(Image.bundle_id.in_(_visible_bundles(actor)))
         .options(
+            bundles.IMAGE_BRIEF,
             joinedload(Image.bundle),
             selectinload(Image.members).joinedload(ImageMember.version).joinedload(ModelVersion.model),
         )

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Select, or_, select
-from sqlalchemy.orm import Session, joinedload, selectinload
+from sqlalchemy.orm import Session, joinedload, load_only, selectinload
 
 from formats import canonical
 from registry import access, accounts, audit, catalog, clock, jobs, names, paging
 from registry.access import SYSTEM, Actor, Permission
 from registry.errors import AlreadyExists, Blocked, Invalid, NotFound, WrongStage
+from registry.locking import lock
 from registry.orm.catalog import RELEASED, Alias, DeclaredUse, ModelVersion, RegisteredModel
-from registry.orm.image import Build, BuildState, Bundle, Rebuild, RouteMember
+from registry.orm.image import Build, BuildState, Bundle, Image, Rebuild, RouteMember
 from registry.orm.job import JobKind
 
 
@@ -64,21 +65,27 @@ def get(session: Session, full_name: str, *, actor: Actor) -> Bundle:
     :raises NotFound: no such bundle.
     """
     access.require(actor, Permission.READ)
-    bundle = session.scalars(_query().where(Bundle.full_name == full_name)).one_or_none()
+    # Read anew, also after a change in this unit; only here, because it forgets what others loaded of the same models.
+    query = _query().where(Bundle.full_name == full_name).execution_options(populate_existing=True)
+    bundle = session.scalars(query).one_or_none()
     if bundle is None or not any(catalog.may_see(member.model, actor=actor) for member in bundle.members):
         raise NotFound(f"there is no bundle {full_name}", hint="Names are team/bundle.")
     return bundle
 
 
+IMAGE_BRIEF = load_only(
+    *(Image.bundle_id, Image.digest, Image.engine_id, Image.isolation, Image.base, Image.target, Image.size),
+    *(Image.key_fingerprint, Image.created_at),
+    raiseload=True,
+)
+"""Of an image that is only mentioned; its manifest, bill of materials and provenance are large."""
+
+
 def _query() -> Select[Bundle]:
-    return (
-        select(Bundle)
-        .options(
-            joinedload(Bundle.team),
-            joinedload(Bundle.current_image),
-            selectinload(Bundle.members).options(joinedload(RouteMember.model), joinedload(RouteMember.version)),
-        )
-        .execution_options(populate_existing=True)
+    return select(Bundle).options(
+        joinedload(Bundle.team),
+        joinedload(Bundle.current_image).options(IMAGE_BRIEF),
+        selectinload(Bundle.members).options(joinedload(RouteMember.model), joinedload(RouteMember.version)),
     )
 
 
@@ -107,6 +114,7 @@ def change(
 ) -> None:
     """Replace the routes. Nothing is baked by this alone: the owner presses bake, or an approval does."""
     access.require(actor, Permission.EDIT_BUNDLE, team_id=bundle.team_id)
+    lock(session, bundle)
     catalog.require_revision(bundle.revision, expected, what=f"bundle {bundle.full_name}")
     before = [_describe(member) for member in bundle.members]
     fresh = _members(session, bundle, routes, actor=actor)
@@ -245,6 +253,9 @@ def resolve(session: Session, bundle: Bundle) -> Resolution:
             waiting.append(f"Route {member.route} waits for an approved version of {member.model.full_name}.")
             continue
         ref = f"{member.model.full_name}:{version.number}"
+        if version.approved_until is not None and version.approved_until < clock.now():
+            waiting.append(f"Route {member.route} waits for {ref}, whose approval has ended.")
+            continue
         if version.stage not in RELEASED:
             waiting.append(f"Route {member.route} waits for {ref}, which is {version.stage.replace('_', ' ')}.")
             continue
@@ -291,6 +302,7 @@ def bake(session: Session, bundle: Bundle, *, actor: Actor) -> Build:
 def accept(session: Session, build: Build, *, actor: Actor) -> Build:
     """The owner says yes to a proposed build."""
     access.require(actor, Permission.BAKE, team_id=build.bundle.team_id)
+    lock(session, build)
     if build.state is not BuildState.PROPOSED:
         raise WrongStage(f"this build is {build.state}", hint="Only a proposed build can be accepted.")
     build.state = BuildState.QUEUED

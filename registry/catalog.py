@@ -3,13 +3,16 @@
 import re
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from uuid import UUID
 
 from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, func, or_, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, defer, joinedload, selectinload
 
 from registry import access, accounts, audit, clock, names, paging
 from registry.access import Actor, Permission
 from registry.errors import AlreadyExists, Forbidden, Invalid, NotFound, PreconditionMissing, Stale
+from registry.locking import lock
 from registry.orm.account import Team
 from registry.orm.catalog import (
     Alias,
@@ -45,10 +48,8 @@ def register_model(
     team_slug, name = names.split_model(full_name)
     team = accounts.get_team(session, team_slug)
     access.require(actor, Permission.PUSH, team_id=team.id)
-    if session.scalars(select(RegisteredModel.id).where(RegisteredModel.full_name == full_name)).first():
-        raise AlreadyExists(
-            f"{full_name} is registered already", hint="Push a version to it.", errors=[("/name", "taken")]
-        )
+    if session.scalars(select(Bundle.id).where(Bundle.full_name == full_name)).first():
+        raise _taken(session, full_name)
     model = RegisteredModel(
         team_id=team.id,
         name=name,
@@ -64,8 +65,11 @@ def register_model(
         updated_at=clock.now(),
     )
     bundle = Bundle(team_id=team.id, name=name, full_name=full_name, created_by=actor.ref)
-    session.add_all([model, bundle])
-    session.flush()
+    try:
+        with session.begin_nested():
+            session.add_all([model, bundle])
+    except IntegrityError as error:  # somebody else's registration was a moment earlier
+        raise _taken(session, full_name) from error
     session.add(
         RouteMember(bundle_id=bundle.id, position=0, route=name, model_id=model.id, follow="approved", weight=100)
     )
@@ -80,6 +84,16 @@ def register_model(
     )
     index(session, model)
     return model
+
+
+def _taken(session: Session, full_name: str) -> AlreadyExists:
+    registered = session.scalars(select(RegisteredModel.id).where(RegisteredModel.full_name == full_name)).first()
+    what, hint = (
+        (f"{full_name} is registered already", "Push a version to it.")
+        if registered
+        else (f"there is a bundle {full_name} already, and a model comes with a bundle of its name", "Choose another.")
+    )
+    return AlreadyExists(what, hint=hint, errors=[("/name", "taken")])
 
 
 def visible_to(query: Query, actor: Actor) -> Query:
@@ -183,6 +197,7 @@ def describe(
     :param expected: the revision the caller saw.
     """
     access.require(actor, Permission.PUSH, team_id=model.team_id)
+    lock(session, model)
     require_revision(model.revision, expected, what=model.full_name)
     before = {
         "purpose": model.purpose,
@@ -269,6 +284,7 @@ def set_alias(session: Session, version: ModelVersion, name: str, *, actor: Acto
             hint="It already means something in a reference.",
             errors=[("/alias", "reserved")],
         )
+    lock(session, model)
     require_revision(model.revision, expected, what=model.full_name)
     alias = session.get(Alias, (model.id, name))
     before = None if alias is None else alias.version_id.hex
@@ -306,6 +322,7 @@ def get_alias(session: Session, model: RegisteredModel, name: str) -> Alias:
 def remove_alias(session: Session, alias: Alias, model: RegisteredModel, *, actor: Actor, expected: int | None) -> None:
     """Take an alias away; refused while a bundle follows it. ``expected`` as in :func:`set_alias`."""
     access.require(actor, Permission.PUSH, team_id=model.team_id)
+    lock(session, model)
     require_revision(model.revision, expected, what=model.full_name)
     follower = session.scalars(
         select(Bundle.full_name)
@@ -378,6 +395,19 @@ def get_version(session: Session, full_name: str, reference: str | int, *, actor
                 hint="Name a version number to see one that is not approved.",
             )
         raise NotFound(f"{full_name} has no version {text}", hint=f"Its versions are 1 to {model.versions_made}.")
+    return version
+
+
+def version_by_id(session: Session, version_id: UUID, *, actor: Actor) -> ModelVersion:
+    """A version by its id, with its model only.
+
+    :raises NotFound: not there, or its model is not the actor's to see.
+    """
+    access.require(actor, Permission.READ)
+    query = select(ModelVersion).where(ModelVersion.id == version_id).options(joinedload(ModelVersion.model))
+    version = session.scalars(query).one_or_none()
+    if version is None or not may_see(version.model, actor=actor):
+        raise NotFound("there is no such version")
     return version
 
 

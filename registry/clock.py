@@ -12,10 +12,13 @@ def now() -> datetime:
 
 
 def new_id() -> UUID:
-    """A version 7 UUID (RFC 9562): 48 bits of Unix milliseconds, then random bits; newest sorts last."""
-    millis = time.time_ns() // 1_000_000
-    raw = bytearray(millis.to_bytes(6, "big") + os.urandom(10))
-    raw[6] = (raw[6] & 0x0F) | 0x70
+    """A version 7 UUID (RFC 9562): 48 bits of Unix milliseconds, 12 bits of their fraction, random bits.
+
+    The fraction (244 ns, method 3 of the RFC) is what sorts things made one after another in the same millisecond.
+    """
+    millis, rest = divmod(time.time_ns(), 1_000_000)
+    raw = bytearray(millis.to_bytes(6, "big") + (rest * 4096 // 1_000_000).to_bytes(2, "big") + os.urandom(8))
+    raw[6] |= 0x70
     raw[8] = (raw[8] & 0x3F) | 0x80
     return UUID(bytes=bytes(raw))
 

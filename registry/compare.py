@@ -59,7 +59,14 @@ class Comparison:
 
     def parts(self) -> list[str]:
         """Names of the parts that differ, in plain words."""
-        named = (
+        return [name for name, changes in self._named() if changes]
+
+    def unchanged(self) -> list[str]:
+        """Names of the parts that are the same."""
+        return [name for name, changes in self._named() if not changes]
+
+    def _named(self) -> Sequence[tuple[str, Sequence[Any]]]:
+        return (
             ("training data and origin", self.sources),
             ("parameters", self.params),
             ("libraries", self.libraries),
@@ -68,7 +75,6 @@ class Comparison:
             ("the card", self.card),
             ("files", self.files),
         )
-        return [name for name, changes in named if changes]
 
     def summary(self) -> str:
         """One sentence: what changed since the base."""

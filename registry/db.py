@@ -11,10 +11,13 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DataError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from registry import audit, faults
+from registry.errors import Invalid
 
 BUSY_MS = 15_000
 
@@ -84,8 +87,27 @@ def commit(session: Session) -> None:
     faults.reach("after-commit")
 
 
+_TOO_LONG, _OUT_OF_RANGE, _BAD_CHARACTERS = "22001", "22003", ("22021", "22P05")
+
+
+def _refuse_unstorable(context: ExceptionContext) -> None:
+    """A value that no column holds is the sender's fault, whichever door it came through; told without the SQL."""
+    error = context.original_exception
+    if isinstance(context.sqlalchemy_exception, DataError):
+        unstorable = getattr(error, "sqlstate", None) in (None, _TOO_LONG, _OUT_OF_RANGE, *_BAD_CHARACTERS)
+    else:
+        unstorable = isinstance(error, UnicodeEncodeError | OverflowError)
+    if unstorable:
+        raise Invalid(
+            f"a value cannot be stored: {str(error).splitlines()[0]}",
+            hint="Take out NUL and broken characters, and shorten what is very long or large.",
+        ) from error
+
+
 def _sqlite_engine(url: sa.URL) -> sa.Engine:
     engine = sa.create_engine(url, connect_args={"timeout": BUSY_MS / 1000}, pool_size=8, max_overflow=24)
+
+    event.listen(engine, "handle_error", _refuse_unstorable)
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
@@ -105,10 +127,12 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
 def _postgres_engine(url: sa.URL) -> sa.Engine:
     # One stuck worker must not freeze every writer behind the audit head.
     options = "-c lock_timeout=15s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
-    return sa.create_engine(
+    engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
         connect_args={"options": options},
         pool_size=8,
         max_overflow=24,
         pool_pre_ping=True,
     )
+    event.listen(engine, "handle_error", _refuse_unstorable)
+    return engine

@@ -15,5 +15,6 @@ def lock(session: Session, row: Base) -> None:
     identity = [
         column == value for column, value in zip(mapper.primary_key, mapper.primary_key_from_instance(row), strict=True)
     ]
-    session.execute(sa.select(*mapper.primary_key).where(*identity).with_for_update())
+    # FOR NO KEY UPDATE: rows that refer to this one may be inserted meanwhile, which else would deadlock with us.
+    session.execute(sa.select(*mapper.primary_key).where(*identity).with_for_update(key_share=True))
     session.refresh(row, [attribute.key for attribute in mapper.column_attrs])

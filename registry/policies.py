@@ -148,13 +148,19 @@ def _people(rule: Mapping[str, Any], code: str, title: str, facts: Facts) -> Gat
     )
 
 
-def bar(facts: Facts, person: Signer, *, deciding: frozenset[Role]) -> str | None:
-    """Why this person may not decide, as the end of a sentence that begins with "You cannot decide: "; else ``None``."""
-    if reason := facts.barred.get(person.person_id):
+def bar(
+    person: Signer, *, barred: Mapping[UUID, str], signed: Sequence[Signer], deciding: frozenset[Role]
+) -> str | None:
+    """Why this person may not decide, as the end of a sentence that begins with "You cannot decide: "; else ``None``.
+
+    :param barred: as in :class:`Facts`.
+    :param signed: approvals that stand.
+    """
+    if reason := barred.get(person.person_id):
         return f"you {reason}, and nobody decides on their own work."
     if not person.roles & deciding:
         return f"that needs the role {_join(sorted(role.value for role in deciding), word='or')}."
-    if any(signer.person_id == person.person_id for signer in facts.signed):
+    if any(signer.person_id == person.person_id for signer in signed):
         return "you have signed already; another person must be the next."
     return None
 

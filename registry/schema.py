@@ -7,6 +7,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from registry import approvals
 from registry.db import Database
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,12 +20,14 @@ def _config() -> Config:
 
 
 def upgrade(database: Database) -> None:
-    """Run every migration that this database has not had."""
+    """Run every migration that this database has not had, and lay the policy an installation starts with."""
     config = _config()
     with database.engine.connect() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         connection.commit()
+    with database.write() as session:
+        approvals.lay_standard_policy(session)
 
 
 def is_current(database: Database) -> bool:

@@ -54,13 +54,12 @@ def note_failure(session: Session, username: str) -> None:
     if person is None:
         return
     person.failed_logins += 1
-    if person.failed_logins >= MAX_FAILURES:
+    locked = person.failed_logins >= MAX_FAILURES
+    if locked:
         person.locked_until = clock.now() + timedelta(minutes=LOCK_MINUTES)
         person.failed_logins = 0
     actor = Actor(ref=person.audit_ref(), name=username)
-    audit.record(
-        session, audit.Action.SIGN_IN_FAILED, actor=actor, subject=person, locked=person.locked_until is not None
-    )
+    audit.record(session, audit.Action.SIGN_IN_FAILED, actor=actor, subject=person, locked=locked)
 
 
 def sign_in(session: Session, person: Person, *, limits: SessionLimits, user_agent: str, second_factor: bool) -> str:
@@ -155,6 +154,7 @@ def reset_second_factor(session: Session, person: Person, *, actor: Actor) -> No
     access.require(actor, Permission.ADMINISTER)
     if person.id == actor.person_id:
         raise SelfApproval("you cannot reset your own second factor", hint="Ask another administrator.")
+    accounts.refuse_both_halves(session, person, actor=actor, other=audit.Action.PASSWORD_LINK_MADE)
     person.totp_sealed = None
     for login in sessions_of(session, person):
         login.ended_at = clock.now()

@@ -64,10 +64,10 @@ def create(
         raise Forbidden("a token can only make tokens with its own scopes", hint="Make it in the portal.")
     if not 1 <= days <= MAX_DAYS:
         raise Invalid(f"{days} days", hint=f"1 to {MAX_DAYS} days.", errors=[("/days", f"1-{MAX_DAYS}")])
+    if actor.person_id is None:
+        raise Forbidden("a service account cannot make tokens", hint="A member of its team can.")
     if service is not None:
         access.require(actor, Permission.PUSH, team_id=service.team_id)
-    elif actor.person_id is None:
-        raise Forbidden("a service account cannot make tokens", hint="A member of its team can.")
     token, handle, secret_hash = vault.new_token()
     row = ApiToken(
         handle=handle,

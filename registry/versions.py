@@ -12,7 +12,7 @@ from formats import artifacts, canonical
 from formats import digest as digests
 from registry import access, accounts, audit, cards, catalog, clock, jobs, lineage, names, uploads
 from registry.access import Actor, Permission
-from registry.errors import Forbidden, Invalid, NotFound, WrongStage
+from registry.errors import AlreadyExists, Forbidden, Invalid, NotFound, WrongStage
 from registry.locking import lock
 from registry.orm.catalog import Metric, ModelVersion, RegisteredModel, Stage, VersionFile, VersionTag
 from registry.orm.job import JobKind
@@ -130,7 +130,12 @@ def _model_for(session: Session, *, actor: Actor, full_name: str, card: cards.Ca
         if not create:
             raise NotFound(str(error), hint="Register the model first, or push with create_model.") from None
         purpose = str(card.head.get("purpose", ""))[:500]
-        return catalog.register_model(session, actor=actor, full_name=full_name, purpose=purpose)
+        try:
+            return catalog.register_model(session, actor=actor, full_name=full_name, purpose=purpose)
+        except AlreadyExists:  # by another push, a moment ago; else by a bundle, and there is no model
+            if session.scalars(select(RegisteredModel.id).where(RegisteredModel.full_name == full_name)).first():
+                return catalog.get_model(session, full_name, actor=actor)
+            raise
 
 
 def _describe_model(session: Session, model: RegisteredModel, card: cards.Card) -> None:

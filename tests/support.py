@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from registry.db import Database
 from registry.orm import Base
+from registry.orm.audit import AuditEntry, AuditPayload
 
 T = TypeVar("T")
 
@@ -60,6 +61,12 @@ def refused(
     with nothing_changes(database), pytest.raises(error, match=match) as caught, database.write() as session:
         act(session)
     return caught.value
+
+
+def bodies_of(session: Session, action: str) -> list[Any]:
+    """What was said with each event of ``action``, oldest first."""
+    query = sa.select(AuditPayload.body).join(AuditEntry, AuditEntry.event_id == AuditPayload.event_id)
+    return list(session.scalars(query.where(AuditEntry.action == action).order_by(AuditEntry.seq)))
 
 
 def at_once(*acts: Callable[[], T]) -> list[T | Exception]:

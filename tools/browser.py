@@ -44,6 +44,10 @@ class _Reader(HTMLParser):
         if tag == "form":
             self._form = Form(a.get("action", ""), a.get("method", "get").lower())
             self.forms.append(self._form)
+        if self._form is not None and self._select and tag == "option":
+            self._form.options[self._select].append(a.get("value", ""))
+            if "selected" in a:
+                self._form.fields[self._select] = [a.get("value", "")]
         if self._form is None or not a.get("name"):
             return
         name, kind = a["name"], a.get("type", "text").lower()
@@ -60,6 +64,7 @@ class _Reader(HTMLParser):
             self._form.fields[name] = [""]
         elif tag == "select":
             self._select = name
+            self._form.options.setdefault(name, [])
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.handle_starttag(tag, attrs)
@@ -109,6 +114,12 @@ class Page:
         return match.group(1)
 
 
+def _problem(page: Page) -> str:
+    """What a refused page says went wrong."""
+    start = max(page.text.find("Something is missing"), page.text.find("That does not fit"))
+    return page.text[start if start >= 0 else 0 :][:400]
+
+
 class Browser:
     """A session of one person."""
 
@@ -140,7 +151,7 @@ class Browser:
         answer = self.http.request(form.method, url, data=data, headers={"Referer": self.page.url}, timeout=60)
         page = self._read(answer)
         if page.status >= 400:
-            raise FormTrouble(f"{url} answered {page.status}: {page.text[:400]}")
+            raise FormTrouble(f"{url} answered {page.status}: {_problem(page)}")
         return page
 
     def _read(self, answer: requests.Response) -> Page:

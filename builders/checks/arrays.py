@@ -5,6 +5,7 @@ stream; an array of objects is a whole pickle in the same place. Reading on at t
 """
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from builders.checks.report import Refused
@@ -23,6 +24,7 @@ _FIXED = {
     for size in sizes
 } | {"M8": 8, "m8": 8}
 _SIZED = re.compile(r"([SUV])(0|[1-9][0-9]{0,8})")
+_ALIGNMENTS = (1, 2, 4, 8, 16)
 _PER_CHARACTER = {"S": 1, "U": 4, "V": 1}
 
 # Flags of a dtype, from NumPy's ndarraytypes.h. Only an object dtype may say that its bytes are pointers.
@@ -54,11 +56,13 @@ def check_dtype_state(dtype: Dtype, state: Any) -> None:
     """Refuse a state that gives the dtype another size, pointers, or fields outside of its bytes."""
     if type(state) is not tuple or not 8 <= len(state) <= 9 or state[0] not in (3, 4):
         raise _refuse(f"The dtype {dtype.text} has a state that NumPy never writes")
-    _, order, subarray, names, fields, size, _, flags = state[:8]
-    if type(size) is not int or type(flags) is not int or order not in ("<", ">", "|", "="):
+    _, order, subarray, names, fields, size, alignment, flags = state[:8]
+    if any(type(number) is not int for number in (size, alignment, flags)) or order not in ("<", ">", "|", "="):
         raise _refuse(f"The dtype {dtype.text} has a state that NumPy never writes")
-    if size not in (-1, dtype.size):
-        raise _refuse(f"The dtype {dtype.text} has {dtype.size} bytes, but its state says {size}")
+    # NumPy takes both numbers as they are for text and structures, -1 included: joblib would then read no bytes at all.
+    sized = dtype.text[0] in _PER_CHARACTER
+    if size != (dtype.size if sized else -1) or not (alignment in _ALIGNMENTS if sized else alignment == -1):
+        raise _refuse(f"The dtype {dtype.text} has {dtype.size} bytes, but its state says {size}, aligned to {alignment}")
     pointers = flags == _OBJECT_FLAGS if dtype.objects else not flags & ~_HARMLESS_FLAGS
     if not pointers:
         raise _refuse(f"The dtype {dtype.text} has the flags {flags:#x}, which would make NumPy read bytes as objects")
@@ -100,13 +104,13 @@ def raw_size(header: Table) -> int | None:
     return size
 
 
-def check_padding(length: int, padding: bytes) -> None:
-    """Refuse padding that joblib never writes.
+def check_padding(length: int, read: Callable[[int], bytes]) -> None:
+    """Read the padding before an array, and refuse one that joblib never writes.
 
     A length of 1 to 16 begins no pickle opcode, so a loader that does not know joblib's arrays stops here instead of running
     the array's bytes as a program.
     """
-    if not 1 <= length <= _ALIGNMENT or padding.strip(b"\xff"):
+    if not 1 <= length <= _ALIGNMENT or read(length).strip(b"\xff"):
         raise _refuse("The padding before an array is not as joblib writes it")
 
 

@@ -19,6 +19,7 @@ from builders.checks.stream import Source
 from builders.checks.values import ArrayHeader, Global, Made, Table
 
 ARRAY_HEADER = "joblib.numpy_pickle:NumpyArrayWrapper"
+_MOST_NAMES = 2000  # the largest pipelines have some hundred
 _OLD_HEADERS = {
     f"joblib.{module}:{name}"
     for module in ("numpy_pickle", "numpy_pickle_compat")
@@ -121,6 +122,8 @@ class Machine(StackMachine):
         elif not self.names.allowed.knows(found.label) and found.label not in self.names.unlisted:
             self.names.unlisted[found.label] = (found, self._where())
         self.names.met |= {found.label, spelled}
+        if len(self.names.met) > _MOST_NAMES:
+            self.refuse(f"The file imports more than {_MOST_NAMES} names", code="too-large")
         self.stack.append(found)
 
     def _import_array_header(self, found: Global) -> None:
@@ -174,8 +177,7 @@ class Machine(StackMachine):
             finally:
                 self.count += inner.count
         else:
-            length = self.source.read(1)[0]
-            arrays.check_padding(length, self.source.read(length))
+            arrays.check_padding(self.source.read(1)[0], self.source.read)
             self.source.skip(size)
         self.stack[-1] = values.ARRAY
 

@@ -193,8 +193,8 @@ class Api:
     def bake(self, name: str) -> models.Build:
         return models.Build.from_wire(_json(self._post(f"{_bundle(name)}/bake", {})))
 
-    def builds(self) -> Iterator[models.Build]:
-        return (models.Build.from_wire(item) for item in self._pages(f"{_V1}/builds", {}))
+    def builds(self, bundle: str | None) -> Iterator[models.Build]:
+        return (models.Build.from_wire(item) for item in self._pages(f"{_V1}/builds", {"bundle": bundle}))
 
     def build(self, build_id: str) -> models.Build:
         return models.Build.from_wire(self._get(f"{_V1}/builds/{quote(build_id, safe='')}"))

@@ -280,8 +280,9 @@ class Client:
         """Ask for an image of the bundle as it is now."""
         return self.api.bake(refs.parse_name(name))
 
-    def builds(self) -> Iterator[models.Build]:
-        return self.api.builds()
+    def builds(self, bundle: str | None = None) -> Iterator[models.Build]:
+        """Builds, newest first; of one bundle, when it is named."""
+        return self.api.builds(bundle and refs.parse_name(bundle))
 
     def build(self, build_id: str) -> models.Build:
         return self.api.build(build_id)

@@ -168,6 +168,16 @@ _BY_STATUS: dict[int, type[CountersignError]] = {
     429: Trouble,
     507: StorageFull,
 }
+# For answers without words of their own: to HEAD, or from a proxy in between.
+_WORDS: dict[type[CountersignError], str] = {
+    NotSignedIn: "the token was not accepted",
+    Forbidden: "you may not do this",
+    NotFound: "there is no such thing",
+}
+_HINTS: dict[type[CountersignError], str] = {
+    NotSignedIn: "Run `countersign login`, or set COUNTERSIGN_TOKEN or COUNTERSIGN_TOKEN_FILE.",
+    Forbidden: "`countersign whoami` shows teams, roles and scopes of your token.",
+}
 
 
 def from_problem(
@@ -176,10 +186,11 @@ def from_problem(
     """The exception for an answer of ``status`` with the RFC 9457 body ``problem`` (may be empty)."""
     code = str(problem.get("code") or "")
     kind = _BY_CODE.get(code) or _BY_STATUS.get(status) or (Trouble if status >= 500 else CountersignError)
-    message = str(problem.get("detail") or problem.get("title") or f"the server answered with status {status}")
+    usual = _WORDS.get(kind, f"the server answered with status {status}")
+    message = str(problem.get("detail") or problem.get("title") or usual)
     hint = str(problem.get("hint") or "")
-    if kind is NotSignedIn and not hint:
-        hint = "Run `countersign login`, or set COUNTERSIGN_TOKEN or COUNTERSIGN_TOKEN_FILE."
+    if not hint:
+        hint = _HINTS.get(kind, "")
     return kind(
         message,
         hint=hint,

@@ -84,6 +84,7 @@ class Token(Record):
     scopes: tuple[str, ...] = ()
     expires_at: str | None = None
     last_used_at: str | None = None
+    revoked_at: str | None = None
     token: str | None = field(default=None, repr=False)
 
 
@@ -101,14 +102,17 @@ class Identity(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Model(Record):
-    """A registered model, `team/name`."""
+    """A registered model, `team/name`. ``latest`` and ``approved`` are version numbers."""
 
     name: str
+    team: str = ""
+    owner: str | None = None
+    contact: str = ""
     purpose: str = ""
     task: str = ""
     visibility: str = ""
-    latest: Any = None
-    approved: Any = None
+    latest: int | None = None
+    approved: int | None = None
     updated_at: str | None = None
     url: str = ""
 
@@ -286,12 +290,16 @@ class Bundle(Record):
     name: str
     routes: tuple[Any, ...] = ()
     rebuild: str = ""
+    image_digest: str | None = None
     url: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Build(Record):
-    """A bake: ``state`` is queued, running, done, failed or blocked."""
+    """A bake: ``state`` is proposed, queued, running, done, failed or blocked.
+
+    ``error`` has `code`, `message` and `hint` when it failed.
+    """
 
     id: str
     bundle: str = ""
@@ -299,7 +307,8 @@ class Build(Record):
     image_digest: str | None = None
     isolation: str | None = None
     steps: tuple[Any, ...] = ()
-    error: Any = None
+    error: Mapping[str, Any] | None = None
+    reason: str = ""
     created_at: str | None = None
     url: str = ""
 

@@ -78,9 +78,9 @@ def check_build(build: Build) -> None:
     """:raises Rejected: the build ended without an image."""
     if build.state == "done":
         return
-    error = build.error if isinstance(build.error, dict) else {"message": str(build.error or build.state)}
+    error = build.error or {}
     raise Rejected(
-        f"build {build.id} {build.state}: {error.get('message') or error.get('detail') or 'no reason given'}",
+        f"build {build.id} {build.state}: {error.get('message') or 'no reason given'}",
         hint=str(error.get("hint") or f"Read `countersign logs {build.id}`."),
         code=str(error.get("code") or "build-failed"),
     )

@@ -75,7 +75,7 @@ SCOPE_WORDS = {
 }
 
 
-LIFETIMES = ((7, "7 days"), (30, "30 days"), (90, "90 days"), (365, "a year"))
+LIFETIMES = ((1, "a day"), (7, "7 days"), (30, "30 days"), (90, "90 days"), (365, "a year"))
 
 
 class TokenForm(Form):

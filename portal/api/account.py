@@ -25,25 +25,25 @@ def whoami(call: Call) -> Answer:
 def list_tokens(call: Call, query: Listing) -> Answer:
     """List tokens.
 
-    Your own, and those of your teams' service accounts."""
+    Your own, and those of your teams' service accounts.
+    """
     found = tokens.listing(call.session, query.place(), actor=call.actor)
     return Answer(TokenPage(items=[_document(row) for row in found.items], next=found.next))
 
 
-@operation(
-    "POST", "/tokens", answers={201: TokenDocument}, needs=Permission.MANAGE_TOKENS, refuses=(Forbidden,)
-)
+@operation("POST", "/tokens", answers={201: TokenDocument}, needs=Permission.MANAGE_TOKENS, refuses=(Forbidden,))
 def create_token(call: Call, body: NewToken) -> Answer:
     """Make a token.
 
-    `token` is told in this answer only, and is not told again when the request is repeated under its key."""
+    `token` is told in this answer only, and is not told again when the request is repeated under its key.
+    """
     row, secret = tokens.create(call.session, actor=call.actor, name=body.name, scopes=body.scopes, days=body.days)
     call.session.flush()
     return Answer(
         TokenDocument.of(row, service=None, secret=secret),
         201,
         revision=_revision(row),
-        location=f"/api/v1/tokens/{row.id.hex}",
+        location=f"/api/v1/tokens/{row.id}",
         kept=TokenDocument.of(row, service=None),
     )
 

@@ -24,7 +24,8 @@ class BlobDocument(Document):
 def has_blob(call: Call, digest: str) -> Response:
     """Whether bytes are here for you to use.
 
-    Yes if you sent them, or may read a version that holds them; everything else looks as if it were not there."""
+    Yes if you sent them, or may read a version that holds them; everything else looks as if it were not there.
+    """
     blob = uploads.may_refer(call.session, _checked(digest), actor=call.actor)
     if blob is None:
         raise NotFound(f"{digest} is not here for you", hint="Send it with PUT.")
@@ -44,7 +45,8 @@ def put_blob(call: Call, digest: str) -> Answer:
     """Send bytes.
 
     The raw body, with its Content-Length; it is hashed on the way to disk and kept only if its digest is the one of
-    the address. 201 the first time, 200 when you had sent it before."""
+    the address. 201 the first time, 200 when you had sent it before.
+    """
     size, new = receiving.receive(call.actor, _checked(digest))
     return Answer(BlobDocument(digest=digest, size=size), 201 if new else 200)
 

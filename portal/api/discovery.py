@@ -31,7 +31,7 @@ def server(call: Call) -> Answer:
 
 @operation("GET", "/openapi.json", answers={200: Media("application/json", "OpenAPI 3.1.")}, public=True)
 def document(_call: Call) -> Response:
-    """This description of the API."""
+    """Describe the API."""
     from portal.api import openapi  # noqa: PLC0415 - it describes the operations, this one among them
 
     return Response(openapi.text(), mimetype="application/json", headers={"Cache-Control": "no-cache"})

@@ -27,7 +27,8 @@ def download(call: Call, team: str, name: str, reference: str, path: str) -> Res
     """Download a file.
 
     For the model's team and for teams that declared their use of it. The ETag is the file's digest; a whole download
-    is checked against it while it is sent, and breaks off before its end if the stored bytes are damaged."""
+    is checked against it while it is sent, and breaks off before its end if the stored bytes are damaged.
+    """
     record = reading.read_version(call.session, f"{team}/{name}", reference, actor=call.actor)
     file = next((file for file in record.files if file.path == path), None)
     if file is None:
@@ -41,28 +42,34 @@ def download(call: Call, team: str, name: str, reference: str, path: str) -> Res
     db.release()
     if not call.store.has(file.digest):
         raise Unavailable(f"the bytes of {path} are missing from the store", hint="Tell an operator.")
-    response = _response(call, file.digest, file.size)
+    if request.if_none_match.contains_weak(file.digest):
+        return Response(status=304, headers={"ETag": f'"{file.digest}"'})
+    try:
+        span = ranges.wanted(file.size, file.digest)
+    except ranges.RangeNotSatisfiable as error:
+        return ranges.unsatisfiable(error, file.size)
+    response = _part(call, file, span) if span else _whole(call, file)
     response.set_etag(file.digest)
     response.headers["Accept-Ranges"] = "bytes"
     response.headers["Cache-Control"] = "private, no-cache"
-    response.headers["Repr-Digest"] = f"sha-256=:{base64.b64encode(bytes.fromhex(digests.parse(file.digest))).decode()}:"
+    response.headers["Repr-Digest"] = (
+        f"sha-256=:{base64.b64encode(bytes.fromhex(digests.parse(file.digest))).decode()}:"
+    )
     response.headers.set("Content-Disposition", "attachment", filename=path.rpartition("/")[2])
     return response
 
 
-def _response(call: Call, digest: str, size: int) -> Response:
-    if request.if_none_match.contains_weak(digest):
-        return Response(status=304)
-    try:
-        span = ranges.wanted(size, digest)
-    except ranges.RangeNotSatisfiable as error:
-        return ranges.unsatisfiable(error, size)
-    if span is None:
-        response = Response(call.store.chunks(digest), mimetype=BYTES, direct_passthrough=True)
-        response.content_length = size
-        return response
+def _whole(call: Call, file: reading.FileTold) -> Response:
+    response = Response(call.store.chunks(file.digest), mimetype=BYTES, direct_passthrough=True)
+    response.content_length = file.size
+    return response
+
+
+def _part(call: Call, file: reading.FileTold, span: tuple[int, int]) -> Response:
     start, end = span
-    response = Response(ranges.part(call.store.open(digest), start, end), 206, mimetype=BYTES, direct_passthrough=True)
+    source = call.store.open(file.digest)
+    response = Response(ranges.part(source, start, end), 206, mimetype=BYTES, direct_passthrough=True)
     response.content_length = end - start
-    response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+    response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
+    response.call_on_close(source.close)
     return response

@@ -25,7 +25,8 @@ from registry.orm.catalog import RegisteredModel
 def list_models(call: Call, query: ModelQuery) -> Answer:
     """Find models.
 
-    Those that hold every word asked for, newest change first."""
+    Those that hold every word asked for, newest change first.
+    """
     filters = catalog.Filters(text=query.q, team=query.team, task=query.task, stage=query.stage)
     found = catalog.search(call.session, filters, query.place(), actor=call.actor)
     owners = {ref for model in found.items if (ref := owner_ref(model))}
@@ -33,13 +34,12 @@ def list_models(call: Call, query: ModelQuery) -> Answer:
     return Answer(ModelPage(items=[ModelDocument.of(model, names) for model in found.items], next=found.next))
 
 
-@operation(
-    "POST", "/models", answers={201: ModelDocument}, needs=Permission.PUSH, refuses=(AlreadyExists, NotInTeam)
-)
+@operation("POST", "/models", answers={201: ModelDocument}, needs=Permission.PUSH, refuses=(AlreadyExists, NotInTeam))
 def create_model(call: Call, body: NewModel) -> Answer:
     """Register a model.
 
-    It gets a bundle of the same name that follows what is approved."""
+    It gets a bundle of the same name that follows what is approved.
+    """
     model = catalog.register_model(
         call.session, actor=call.actor, full_name=body.name, purpose=body.purpose, visibility=body.seen()
     )
@@ -64,7 +64,8 @@ def show_model(call: Call, team: str, name: str) -> Answer:
 def change_model(call: Call, team: str, name: str, body: ModelChange) -> Answer:
     """Change what is said of a model.
 
-    None of it is bound by approvals."""
+    None of it is bound by approvals.
+    """
     model = catalog.get_model(call.session, f"{team}/{name}", actor=call.actor)
     catalog.describe(
         call.session,
@@ -96,7 +97,8 @@ def _answer(call: Call, model: RegisteredModel, *, status: int = 200, location: 
 def set_alias(call: Call, team: str, name: str, alias: str, body: NewAlias) -> Answer:
     """Point an alias at a version.
 
-    Aliases are part of the model: If-Match takes the model's ETag, and this answer's is the model's new one."""
+    Aliases are part of the model: If-Match takes the model's ETag, and this answer's is the model's new one.
+    """
     version = catalog.get_version(call.session, f"{team}/{name}", body.number, actor=call.actor)
     model = version.model
     catalog.set_alias(call.session, version, alias, actor=call.actor, expected=call.expected(model.revision))
@@ -116,7 +118,8 @@ def set_alias(call: Call, team: str, name: str, alias: str, body: NewAlias) -> A
 def remove_alias(call: Call, team: str, name: str, alias: str) -> Response:
     """Take an alias away.
 
-    Refused while a bundle follows it. If-Match takes the model's ETag."""
+    Refused while a bundle follows it. If-Match takes the model's ETag.
+    """
     model = catalog.get_model(call.session, f"{team}/{name}", actor=call.actor)
     found = catalog.get_alias(call.session, model, alias)
     catalog.remove_alias(call.session, found, model, actor=call.actor, expected=call.expected(model.revision))

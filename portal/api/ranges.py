@@ -30,7 +30,7 @@ def wanted(size: int, tag: str | None = None) -> tuple[int, int] | None:
     asked = request.range
     if asked is None or asked.units != "bytes" or len(asked.ranges) != 1:
         return None
-    if "If-Range" in request.headers and (tag is None or not request.if_range.etag == tag):
+    if "If-Range" in request.headers and (tag is None or request.if_range.etag != tag):
         return None
     found = asked.range_for_length(size)
     if found is None:

@@ -43,7 +43,8 @@ def create_version(call: Call, team: str, name: str, body: NewVersion) -> Answer
     """Push a version.
 
     The files are sent before, each by PUT to `/api/v1/blobs/{digest}`. 201 tells a new version; 200 the version that
-    exists already with the same files and card, so that a retry does no harm."""
+    exists already with the same files and card, so that a retry does no harm.
+    """
     version, new = versions.register_version(
         call.session, actor=call.actor, full_name=f"{team}/{name}", push=body.push(), create_model=body.create_model
     )
@@ -56,7 +57,8 @@ def create_version(call: Call, team: str, name: str, body: NewVersion) -> Answer
 def show_version(call: Call, team: str, name: str, reference: str) -> Answer:
     """Show a version.
 
-    `reference` is a number, an alias, `approved` (the newest approved), `latest`, or the artifact or release digest."""
+    `reference` is a number, an alias, `approved` (the newest approved), `latest`, or the artifact or release digest.
+    """
     return _record(call, team, name, reference)
 
 
@@ -90,7 +92,8 @@ def show_lineage(call: Call, team: str, name: str, reference: str) -> Answer:
 def diff(call: Call, team: str, name: str, reference: str, query: DiffQuery) -> Answer:
     """What changed from another version to this one.
 
-    The other one is by default the newest that was approved before it."""
+    The other one is by default the newest that was approved before it.
+    """
     version = _find(call, team, name, reference)
     if query.base is None:
         base = approvals.last_approved_before(call.session, version)
@@ -126,13 +129,14 @@ def report(call: Call, team: str, name: str, reference: str, step: str) -> Answe
 def submit(call: Call, team: str, name: str, reference: str, body: NewRequest) -> Answer:
     """Ask for release.
 
-    The version freezes, and people decide in the portal, at the review's `url`. Nothing here decides."""
+    The version freezes, and people decide in the portal, at the review's `url`. Nothing here decides.
+    """
     version = _find(call, team, name, reference)
     request = approvals.submit(call.session, version, actor=call.actor, note=body.note, terms=body.terms())
     call.session.flush()
     call.session.expire(request)
     request = approvals.get_request(call.session, request.id, actor=call.actor)
-    return Answer(review_document(call.session, request), 201, location=f"/api/v1/reviews/{request.id.hex}")
+    return Answer(review_document(call.session, request), 201, location=f"/api/v1/reviews/{request.id}")
 
 
 @operation(

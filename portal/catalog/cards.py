@@ -77,8 +77,6 @@ def _tensors(rows: Sequence[Mapping[str, Any]], said: Any) -> Iterator[TensorVie
     for row in rows:
         labels = [str(label) for label in row.get("labels") or row.get("categories") or ()]
         meanings = [_meaning(row["name"], said, alone=len(rows) == 1)]
-        if labels:
-            meanings.append(f"{len(labels)} values" if row.get("categories") or row["name"] == "predict" else "")
         if row.get("nullable"):
             meanings.append("may be empty")
         shape = "[" + ", ".join(str(size) for size in row["shape"]) + "]"

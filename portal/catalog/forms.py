@@ -1,6 +1,6 @@
 """What people say of a model or a version; the rules are the domain's."""
 
-from wtforms import HiddenField, IntegerField, RadioField, SelectField, StringField, TextAreaField
+from wtforms import HiddenField, IntegerField, RadioField, SelectChoice, SelectField, StringField, TextAreaField
 from wtforms.validators import InputRequired, Length, NumberRange
 
 from portal.forms import Form
@@ -17,13 +17,17 @@ class SettingsForm(Form):
         validators=[Length(max=500)],
         description="One sentence that a stranger understands: what is this model for?",
     )
-    task = StringField("Task", validators=[Length(max=63)], description="For example text-classification or regression.")
+    task = StringField(
+        "Task", validators=[Length(max=63)], description="For example text-classification or regression."
+    )
     contact = StringField("Contact", validators=[Length(max=128)], description="Where to ask: a channel or an address.")
     visibility = RadioField(
         "Who sees it",
         choices=[
-            (Visibility.INTERNAL.value, "Everybody who signs in sees the page; files are for the team and declared uses"),
-            (Visibility.PRIVATE.value, "Only its team knows that it exists"),
+            SelectChoice(
+                Visibility.INTERNAL.value, "Everybody who signs in; files are for the team and for declared uses"
+            ),
+            SelectChoice(Visibility.PRIVATE.value, "Only its team knows that it exists"),
         ],
     )
     revision = HiddenField()
@@ -61,7 +65,9 @@ class SubmitForm(Form):
         description="What changed, why now, what you looked at. It stands beside the request.",
     )
     uses = TextAreaField(
-        "Uses", validators=[InputRequired("Name at least one use.")], description=f"What it is to be approved for. {ONE_A_LINE}"
+        "Uses",
+        validators=[InputRequired("Name at least one use.")],
+        description=f"What it is to be approved for. {ONE_A_LINE}",
     )
     environments = TextAreaField(
         "Environments",

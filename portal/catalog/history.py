@@ -35,7 +35,9 @@ def _about(text: Any) -> str:
 WORDS: Mapping[str, Callable[[str, Body], str]] = {
     "model:registered": lambda who, _: f"Registered by {who}",
     "model:changed": lambda who, _: f"Description changed by {who}",
-    "model:use_declared": lambda who, b: f"{who} declared the use of team {b.get('team', '?')}{_quoted(b.get('purpose'))}",
+    "model:use_declared": lambda who, b: (
+        f"{who} declared the use of team {b.get('team', '?')}{_quoted(b.get('purpose'))}"
+    ),
     "alias:moved": lambda who, b: f"{who} pointed {b.get('alias', 'an alias')} at version {b.get('number', '?')}",
     "alias:removed": lambda who, b: f"{who} removed the alias {b.get('alias', '')}",
     "version:registered": lambda who, _: f"Uploaded by {who}",
@@ -50,7 +52,9 @@ WORDS: Mapping[str, Callable[[str, Body], str]] = {
     "version:stopped": lambda who, b: f"Stopped by {who}{_quoted(b.get('reason'))}",
     "request:changes_requested": lambda _who, _: "Changes requested; open again",
     "request:commented": lambda who, b: f"{who} wrote{_quoted(b.get('text'))}",
-    "request:decided": lambda who, b: f"{who} {MEANINGS.get(str(b.get('outcome')), 'signed')}{_quoted(b.get('reason'))}",
+    "request:decided": lambda who, b: (
+        f"{who} {MEANINGS.get(str(b.get('outcome')), 'signed')}{_quoted(b.get('reason'))}"
+    ),
     "request:decisions_voided": lambda _who, b: f"Signatures voided{_about(b.get('reason'))}",
 }
 

@@ -56,7 +56,10 @@ def _groups(asked: catalog.Filters) -> list[tuple[str, list[tuple[str, int, bool
     counts = catalog.facets(db.session(), actor=g.actor)
     stages = reading.stage_counts(db.session(), actor=g.actor)
     groups = [
-        ("Status", [_facet("stage", stage, STAGES[stage], count, asked.stage) for stage, count in stages.items() if count]),
+        (
+            "Status",
+            [_facet("stage", stage, STAGES[stage], count, asked.stage) for stage, count in stages.items() if count],
+        ),
         ("Team", [_facet("team", slug, slug, count, asked.team) for slug, count in counts["team"]]),
         ("Task", [_facet("task", task, task, count, asked.task) for task, count in counts["task"]]),
     ]
@@ -75,7 +78,9 @@ def export() -> Response:
     """The list as CSV with the same filters, at most 10,000 rows."""
     sheet = io.StringIO()
     writer = csv.writer(sheet)
-    writer.writerow(["model", "team", "task", "purpose", "approved_version", "latest_version", "contact", "updated_at", "url"])
+    writer.writerow(
+        ["model", "team", "task", "purpose", "approved_version", "latest_version", "contact", "updated_at", "url"]
+    )
     root = here().settings.public_url.rstrip("/")
     for model in _all(_filters()):
         row = [

@@ -4,6 +4,7 @@ from typing import Any
 
 from flask import flash, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
+from wtforms import SelectChoice
 
 from portal import access, db, filters, snippets
 from portal.catalog import bp, cards, history, reading
@@ -35,7 +36,9 @@ def frame(model: RegisteredModel, current: str) -> dict[str, Any]:
     )
     tabs = [(label, url_for(end, team=team, name=name), end == current, count) for label, end, count in places]
     if access.may(Permission.PUSH, model.team_id):
-        tabs.append(("Settings", url_for("catalog.settings", team=team, name=name), current == "catalog.settings", None))
+        tabs.append(
+            ("Settings", url_for("catalog.settings", team=team, name=name), current == "catalog.settings", None)
+        )
     return {
         "model": model,
         "at": {"team": team, "name": name},
@@ -180,7 +183,7 @@ def consumers(team: str, name: str) -> Answer:
 
 def _use_form() -> UseForm:
     form = UseForm()
-    form.team.choices = [(team.slug, team.slug) for team in reading.teams_of(db.session(), g.actor)]
+    form.team.choices = [SelectChoice(team.slug, team.slug) for team in reading.teams_of(db.session(), g.actor)]
     return form
 
 

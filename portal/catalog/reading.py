@@ -69,6 +69,12 @@ def aliases_of(session: Session, model: RegisteredModel) -> list[Alias]:
     return list(session.scalars(query.options(version)))
 
 
+def names_of(session: Session, actor: Actor) -> list[str]:
+    """Names of the models of the actor's teams, for completing what is typed; at most 200."""
+    query = select(RegisteredModel.name).where(RegisteredModel.team_id.in_(actor.teams))
+    return list(session.scalars(query.order_by(RegisteredModel.name).distinct().limit(200)))
+
+
 def teams_of(session: Session, actor: Actor) -> list[Team]:
     """The actor's teams, by name."""
     return list(session.scalars(select(Team).where(Team.id.in_(actor.teams)).order_by(Team.slug)))
@@ -132,7 +138,8 @@ def log_of_model(
 ) -> tuple[list[tuple[AuditEntry, AuditPayload | None]], dict[str, str]]:
     """What happened to a model, its last 200 versions and their requests; and what to call each of them."""
     query = select(ModelVersion.id, ModelVersion.number).where(ModelVersion.model_id == model.id)
-    numbers = {ident: number for ident, number in session.execute(query.order_by(ModelVersion.number.desc()).limit(200))}
+    newest = query.order_by(ModelVersion.number.desc()).limit(200)
+    numbers = dict(session.execute(newest).tuples().all())
     labels = {f"version:{ident.hex}": f"Version {number}" for ident, number in numbers.items()}
     asked = select(ReleaseRequest.id, ReleaseRequest.version_id).where(ReleaseRequest.version_id.in_(numbers))
     labels |= {f"request:{ident.hex}": f"Version {numbers[version]}" for ident, version in session.execute(asked)}
@@ -156,7 +163,9 @@ ENDED = {Stage.SUSPENDED: "suspended", Stage.REVOKED: "revoked", Stage.EXPIRED: 
 def road(version: ModelVersion, builds: Sequence[Build], served: Sequence[Serving]) -> list[Step]:
     """The strip on a version's page."""
     stage = version.stage
-    checked = {Stage.CHECKING: ("now", "running"), Stage.CHECK_FAILED: ("stop", "failed")}.get(stage, ("done", "passed"))
+    checked = {Stage.CHECKING: ("now", "running"), Stage.CHECK_FAILED: ("stop", "failed")}.get(
+        stage, ("done", "passed")
+    )
     after_review = stage in PASSED or stage in ENDED
     review = {Stage.IN_REVIEW: ("now", "waits"), Stage.REJECTED: ("done", "ended")}.get(
         stage, ("done", "done") if after_review else ("todo", "to do")

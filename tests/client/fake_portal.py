@@ -41,6 +41,7 @@ class Portal(Served):
         }
         self.stage_after_push = "ready"
         self.page_size = 2
+        self.queries: list[dict[str, str]] = []
         super().__init__()
 
     def version(self, name: str, number: int) -> dict[str, Any]:
@@ -151,6 +152,7 @@ class Portal(Served):
         return 200, {"edges": self._find(name, ref)["push"]["lineage"], "used_by": []}
 
     def get_diff(self, name: str, ref: str, query: dict[str, str], **_: Any) -> Any:
+        self.queries.append(query)
         version = self._find(name, ref)
         base = self._find(name, query.get("base", "1"))
         changed = [
@@ -265,7 +267,8 @@ class Portal(Served):
         return 201, self.builds[build_id]
 
     def list_builds(self, query: dict[str, str], **_: Any) -> Any:
-        return self._page(list(self.builds.values()), query)
+        found = [build for build in self.builds.values() if query.get("bundle", build["bundle"]) == build["bundle"]]
+        return self._page(found, query)
 
     def get_build(self, item: str, **_: Any) -> Any:
         """Each look moves the build on: queued, running, done; a failed one stays failed."""

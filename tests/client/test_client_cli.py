@@ -239,7 +239,6 @@ def test_asking_for_approval(pushed):
         "note": "please", "uses": ["routing"], "environments": ["production"], "prohibited_uses": ["credit"], "limits": [],
     }  # fmt: skip
     assert run("submit", f"{NAME}:1", "-m", "again").exit_code == 6
-    assert "uses" not in json.loads(run("list", NAME, "-o", "json").stdout)[0]
     assert run("reviews", "-o", "name").stdout == "r1\n"
     shown = run("reviews", "show", "r1").stdout
     assert "wait: Two people decide (0 of 2 signed)" in shown
@@ -289,6 +288,7 @@ def test_bundles_bakes_and_logs(pushed, tmp_path):
     ]
     assert run("logs", "b1").stdout == "running ✓\ndone ✓\n"
     assert run("builds", "--bundle", "payments/voice", "-o", "name").stdout == "b1\n"
+    assert run("builds", "--bundle", "payments/other", "-o", "name").stdout == ""
 
 
 def test_a_log_is_followed_until_the_build_ends(pushed, pauses):

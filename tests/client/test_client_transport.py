@@ -123,6 +123,12 @@ def test_problems_become_exceptions_by_code_then_status(client, portal, answer, 
     assert (error.exit_code, error.errors) == (exit_code, ({"pointer": "/a", "detail": "b"},))
 
 
+def test_an_answer_without_words_gets_some(portal):
+    with pytest.raises(errors.NotSignedIn, match="the token was not accepted") as caught:
+        countersign.Client(portal.url, "cs_wrong").api.has_blob("sha256:" + "0" * 64)
+    assert "countersign login" in caught.value.hint
+
+
 def test_nobody_there_is_network_trouble_with_the_reason(pauses):
     client = countersign.Client("http://127.0.0.1:9", TOKEN)
     with pytest.raises(errors.Trouble, match="Connection refused") as caught:

@@ -32,20 +32,20 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def _places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[databases.Places]:
+def _portal_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[databases.Places]:
     places = databases.places("sqlite", tmp_path_factory.mktemp("portal"))
     yield places
     places.close()
 
 
 @pytest.fixture
-def database(request: pytest.FixtureRequest, _places: databases.Places) -> Iterator[Database]:
+def database(request: pytest.FixtureRequest, _portal_places: databases.Places) -> Iterator[Database]:
     """Migrated, on SQLite; with the people of the shared ``world`` where the test asks for it.
 
     test_both_databases.py repeats on PostgreSQL what could differ there.
     """
-    yield _places.take("world" if "world" in request.fixturenames else "empty")
-    _places.give_back()
+    yield _portal_places.take("world" if "world" in request.fixturenames else "empty")
+    _portal_places.give_back()
 
 
 @pytest.fixture

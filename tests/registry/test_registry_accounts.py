@@ -9,10 +9,9 @@ from sqlalchemy import select
 from registry import accounts, clock, signing_in
 from registry.errors import AlreadyExists, Blocked, Conflict, Invalid, NotFound, SelfApproval
 from registry.orm.account import Person, Role, RoleGrant
-from registry.orm.audit import AuditEntry, AuditPayload
 from tests import factories
 from tests.factories import PASSWORD
-from tests.support import at_once, kinds, refused
+from tests.support import at_once, bodies_of, kinds, refused
 
 TWO_PERSON = sorted(accounts.TWO_PERSON_ROLES)
 
@@ -32,10 +31,8 @@ def in_force(world, username):
 
 
 def events(database, action):
-    """Bodies of the events of an action, oldest first."""
-    query = select(AuditPayload.body).join(AuditEntry, AuditEntry.event_id == AuditPayload.event_id)
     with database.read() as session:
-        return list(session.scalars(query.where(AuditEntry.action == action).order_by(AuditEntry.seq)))
+        return bodies_of(session, action)
 
 
 # --------------------------------------------------------------------------------------------------- bootstrap

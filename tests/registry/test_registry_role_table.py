@@ -221,6 +221,7 @@ ACTS = {
 }
 
 ANSWERS_BY_ACTOR = {
+    "registry.accounts.refuse_both_halves": "part of resetting",
     "registry.approvals.count_waiting": "counts what this person could sign",
     "registry.approvals.void": "part of deciding, withdrawing and adding evidence",
     "registry.approvals.why_not": "says in words why not",

@@ -277,7 +277,7 @@ def test_an_upload_under_way_survives_a_restart_of_another_process(store, tmp_pa
     assert answers[0] == (digests.of_bytes(b"first second"), 12)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(pieces=st.lists(st.binary(min_size=1, max_size=3000), max_size=8))
 def test_the_digest_does_not_depend_on_how_the_bytes_arrive(tmp_path_factory, pieces):
     class Pieces:

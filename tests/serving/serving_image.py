@@ -312,10 +312,12 @@ class Running:
         return [event["pid"] for event in self.events("model process ready") if event["model"] == ref][-1]
 
     def metric(self, name, **labels):
+        """The value of one series; 0 for a counter that has not counted yet."""
         text = requests.get(f"{self.rest}/metrics", timeout=5).text
         for line in text.splitlines():
-            if line.startswith(name + "{") and all(f'{key}="{value}"' in line for key, value in labels.items()):
-                return float(line.rpartition(" ")[2])
+            series, _, value = line.rpartition(" ")
+            if series.partition("{")[0] == name and all(f'{key}="{text}"' in series for key, text in labels.items()):
+                return float(value)
         return 0.0
 
     def terminate(self):

@@ -101,6 +101,7 @@ def list_tokens(app: App) -> None:
         column("Scopes"),
         column("Expires", "expires_at"),
         column("Last used", "last_used_at"),
+        column("Revoked", "revoked_at"),
     ]
     app.out.items(
         (_without_secret(token) for token in app.client.tokens()),

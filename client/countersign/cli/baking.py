@@ -25,7 +25,7 @@ def list_bundles(app: App) -> None:
     """List bundles."""
     app.out.items(
         (bundle.to_dict() for bundle in app.client.bundles()),
-        [column("Name"), column("Rebuild"), column("Page", "url")],
+        [column("Name"), column("Rebuild"), column("Image", "image_digest"), column("Page", "url")],
         name="name",
         empty="No bundles. Every registered model gets one of its own.",
     )
@@ -78,12 +78,7 @@ def builds_command() -> None:
 @with_app
 def list_builds(app: App, *, bundle: str | None, limit: int) -> None:
     """List builds, newest first."""
-    found: list[dict[str, Any]] = []
-    for build in app.client.builds():
-        if bundle is None or build.bundle == bundle:
-            found.append(build.to_dict())
-        if len(found) == limit:
-            break
+    found = app.first(app.client.builds(bundle), limit)
     columns = [
         column("Id"),
         column("Bundle"),
@@ -91,7 +86,12 @@ def list_builds(app: App, *, bundle: str | None, limit: int) -> None:
         column("Image", "image_digest"),
         column("Created", "created_at"),
     ]
-    app.out.items(found, columns, name="id", empty="No builds. `countersign bundle bake TEAM/BUNDLE` asks for one.")
+    app.out.items(
+        (build.to_dict() for build in found),
+        columns,
+        name="id",
+        empty="No builds. `countersign bundle bake TEAM/BUNDLE` asks for one.",
+    )
 
 
 @builds_command.command("show")
@@ -154,9 +154,10 @@ def show_one(app: App, build: Build) -> None:
         ("Id", build.id),
         ("Bundle", build.bundle),
         ("State", build.state),
+        ("Reason", build.reason),
         ("Image", build.image_digest),
         ("Isolation", build.isolation),
-        ("Error", build.error),
+        ("Error", build.error and build.error.get("message")),
         ("Page", build.url),
     ]
     app.out.item(build.to_dict(), fields, name="id")
@@ -167,7 +168,13 @@ def _show(app: App, bundle: Bundle) -> None:
         f"{route.get('name')}: {', '.join(_member(member) for member in route.get('members') or ())}"
         for route in bundle.routes
     ]
-    fields = [("Name", bundle.name), ("Rebuild", bundle.rebuild), ("Routes", "\n".join(lines)), ("Page", bundle.url)]
+    fields = [
+        ("Name", bundle.name),
+        ("Rebuild", bundle.rebuild),
+        ("Routes", "\n".join(lines)),
+        ("Image", bundle.image_digest),
+        ("Page", bundle.url),
+    ]
     app.out.item(bundle.to_dict(), fields, name="name")
 
 

@@ -1,8 +1,7 @@
 """list, search, show, card, files, lineage, diff."""
 
-import itertools
-from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 import click
 
@@ -10,7 +9,6 @@ from countersign.cli.common import App, with_app
 from countersign.models import Metric, Model, Version
 from countersign.output import Column, cell, column, size
 
-T = TypeVar("T")
 _limit = click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Show so many at most.")
 
 MODEL_COLUMNS = [
@@ -46,7 +44,7 @@ def list_command(
         found: Iterator[Model] = app.client.search(team=team, task=task, stage=stage)
         _show_models(app, found, limit)
         return
-    versions = _first(app, app.client.versions(model), limit)
+    versions = app.first(app.client.versions(model), limit)
     app.out.items(
         (version.to_dict() for version in versions), VERSION_COLUMNS, name="ref", empty=f"{model} has no versions."
     )
@@ -178,11 +176,4 @@ def _tell_findings(app: App, version: Version) -> None:
 
 
 def _show_models(app: App, found: Iterator[Model], limit: int) -> None:
-    app.out.items((model.to_dict() for model in _first(app, found, limit)), MODEL_COLUMNS, name="name", empty=NO_MODELS)
-
-
-def _first(app: App, items: Iterator[T], limit: int) -> Iterable[T]:
-    """The first ``limit`` of ``items``; says so when there are more."""
-    yield from itertools.islice(items, limit)
-    if next(items, None) is not None:
-        app.out.note(f"there are more than {limit}: raise --limit to see them")
+    app.out.items((model.to_dict() for model in app.first(found, limit)), MODEL_COLUMNS, name="name", empty=NO_MODELS)

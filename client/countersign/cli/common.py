@@ -1,11 +1,12 @@
 """What all verbs share: their common options, the client they talk through, waiting, and asking before harm."""
 
 import functools
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
@@ -17,6 +18,7 @@ from countersign.output import Output, size
 from countersign.progress import FINAL, STORED, OnProgress, Progress, silent
 
 P = ParamSpec("P")
+T = TypeVar("T")
 DEFAULT_WAIT = "10m"
 
 
@@ -55,6 +57,12 @@ class App:
         if progress.state in FINAL:
             state = progress.state if progress.state == STORED else f"{progress.state} {size(progress.total)}"
             self.out.note(f"{progress.path}: {state}")
+
+    def first(self, items: Iterator[T], limit: int) -> Iterator[T]:
+        """The first ``limit`` of ``items``; says so when there are more."""
+        yield from itertools.islice(items, limit)
+        if next(items, None) is not None:
+            self.out.note(f"there are more than {limit}: raise --limit to see them")
 
     def wait_version(self, ref: str, until: str, timeout: str) -> Version:
         """Wait, telling each stage on the way."""

@@ -53,7 +53,7 @@ class TokenDocument(Document):
     def of(cls, row: ApiToken, *, service: str | None, secret: str | None = None) -> "TokenDocument":
         """From a row."""
         return cls(
-            id=row.id.hex,
+            id=str(row.id),
             name=row.name,
             scopes=row.scopes,
             service=service,
@@ -106,5 +106,5 @@ class IdentityDocument(Document):
             kind="person" if actor.person_id else "service",
             teams=teams,
             roles=sorted(actor.roles),
-            token=TokenBrief(id=token.id.hex, name=token.name, scopes=token.scopes, expires_at=token.expires_at),
+            token=TokenBrief(id=str(token.id), name=token.name, scopes=token.scopes, expires_at=token.expires_at),
         )

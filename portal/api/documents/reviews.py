@@ -1,7 +1,7 @@
 """Requests for release as JSON."""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from sqlalchemy.orm import Session
@@ -40,7 +40,7 @@ class DecisionDocument(Document):
     def of(cls, row: Decision) -> "DecisionDocument":
         """From a row with its person."""
         return cls(
-            id=row.id.hex,
+            id=str(row.id),
             person=row.person.username,
             outcome=row.outcome.value,
             roles=row.roles,
@@ -164,10 +164,10 @@ def review_page(session: Session, requests: Iterable[ReleaseRequest], following:
     return ReviewPage(items=[ReviewSummary(**_common(request, names)) for request in rows], next=following)
 
 
-def _common(request: ReleaseRequest, names: Mapping[str, str]) -> dict[str, object]:
+def _common(request: ReleaseRequest, names: Mapping[str, str]) -> dict[str, Any]:
     version = request.version
     return {
-        "id": request.id.hex,
+        "id": str(request.id),
         "ref": f"{version.model.full_name}:{version.number}",
         "model": version.model.full_name,
         "number": version.number,
@@ -183,5 +183,5 @@ def _common(request: ReleaseRequest, names: Mapping[str, str]) -> dict[str, obje
         "requested_at": request.created_at,
         "closed_at": request.closed_at,
         "note": request.note,
-        "url": page(f"/reviews/{request.id.hex}"),
+        "url": page(f"/reviews/{request.id}"),
     }

@@ -1,7 +1,9 @@
 """Versions as JSON: what is told of one."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from portal.api.documents.base import Digest, Document, FullName, Link, Moment, Page, name_of, page
 from registry import wording
@@ -124,18 +126,18 @@ def document(record: VersionRecord) -> VersionDocument:
     """A version whole."""
     version, job, request = record.version, record.job, record.request
     status = wording.status_sentence(version, request, job)
-    metrics = [metric._asdict() for metric in record.metrics]
+    metrics = [vars(metric) for metric in record.metrics]
     return VersionDocument(
         **_common(version, record.model.full_name, record.names, metrics, record.aliases, status),
         next_step=wording.next_step(version, request, job),
-        files=[file._asdict() for file in record.files],
+        files=[FileDocument(**vars(file)) for file in record.files],
         card=version.card_head,
         params=version.params,
-        tags=record.tags,
+        tags=dict(record.tags),
         signature=version.signature,
-        checks=[check._asdict() for check in record.checks],
-        job=JobBrief(id=job.id.hex, kind=job.kind, state=job.state) if job else None,
-        request=RequestBrief(id=request.id.hex, state=request.state) if request else None,
+        checks=[CheckDocument(**vars(check)) for check in record.checks],
+        job=JobBrief(id=str(job.id), kind=job.kind, state=job.state) if job else None,
+        request=RequestBrief(id=str(request.id), state=request.state) if request else None,
         uploaded_by=name_of(record.names, version.uploader),
     )
 
@@ -172,3 +174,33 @@ def _common(
         "created_at": version.created_at,
         "url": page(f"/models/{full_name}/versions/{version.number}"),
     }
+
+
+class DiffQuery(BaseModel):
+    """What to compare with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    base: Annotated[str, Field(min_length=1, max_length=210)] | None = None
+    """A version of the same model as in the path, or `team/model:3` or `team/model@sha256:...` of another."""
+
+    def split(self, model: str) -> tuple[str, str]:
+        """Model and reference of the base, where ``model`` is what a bare reference is of."""
+        base = self.base or ""
+        if "/" not in base:
+            return model, base
+        name, separator, reference = base.partition("@" if "@" in base else ":")
+        return name, reference if separator else "approved"
+
+
+class ReportDocument(Document):
+    """What a check step found (countersign.report/1)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    step: str
+    outcome: Literal["passed", "failed"]
+    isolation: Literal["none", "process", "container"]
+    summary: str
+    findings: list[dict[str, Any]]
+    facts: dict[str, Any]

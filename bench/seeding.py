@@ -1,0 +1,135 @@
+"""Fills a database with a company's worth of models by bulk insert, as the domain would have left them."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from registry import approvals, clock, vault
+from registry.access import ALL_SCOPES
+from registry.db import Database
+from registry.orm import Base
+
+TABLES = Base.metadata.tables
+BATCH = 2_000
+SAMPLE = "sha256:" + "5" * 64
+MODEL_FILE = "sha256:" + "e" * 64
+Rows = dict[str, list[dict[str, Any]]]
+
+
+def model_name(number: int) -> str:
+    """``payments/model-000042``."""
+    return f"payments/model-{number:06d}"
+
+
+def seed(database: Database, models: int) -> str:
+    """Fill an empty, migrated database; returns a token of a scientist in the team that owns everything.
+
+    Each model has a bundle that follows it, one checked version with two files, three metrics and an alias.
+    """
+    with database.write() as session:
+        approvals.lay_standard_policy(session)
+    token, handle, secret_hash = vault.new_token()
+    team, person, now = clock.new_id(), clock.new_id(), clock.now()
+    ref = f"person:{person.hex}"
+    _insert(
+        database,
+        {
+            "teams": [{"id": team, "slug": "payments", "name": "Payments", "created_at": now}],
+            "people": [
+                {"id": person, "username": "ana", "name": "Ana", "active": True, "failed_logins": 0, "created_at": now}
+            ],
+            "team_members": [{"team_id": team, "person_id": person, "added_at": now}],
+            "role_grants": [
+                {"id": clock.new_id(), "person_id": person, "role": "scientist", "proposed_by": ref, "confirmed_by": ref}
+                | {"bootstrap": False, "created_at": now}
+            ],
+            "api_tokens": [
+                {"id": clock.new_id(), "handle": handle, "secret_hash": secret_hash, "name": "bench", "created_at": now}
+                | {"scopes": list(ALL_SCOPES), "person_id": person, "created_by": ref, "last_used_at": now}
+                | {"expires_at": now + timedelta(days=30)}
+            ],
+            "blobs": [
+                {"digest": digest, "size": 1_000, "created_at": now} for digest in (SAMPLE, MODEL_FILE)
+            ],
+            "uploads": [{"digest": digest, "actor": ref, "created_at": now} for digest in (SAMPLE, MODEL_FILE)],
+        },
+    )
+    for first in range(0, models, BATCH):
+        rows: Rows = {}
+        for number in range(first, min(models, first + BATCH)):
+            for table, row in _model(number, team, person):
+                rows.setdefault(table, []).append(row)
+        _insert(database, rows)
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("ANALYZE")
+    return token
+
+
+def _insert(database: Database, rows: Rows) -> None:
+    with database.engine.begin() as connection:
+        for table, values in rows.items():
+            connection.execute(sa.insert(TABLES[table]), values)
+
+
+def _model(number: int, team: UUID, person: UUID) -> Iterator[tuple[str, dict[str, Any]]]:
+    model, version, bundle = clock.new_id(), clock.new_id(), clock.new_id()
+    full_name, ref = model_name(number), f"person:{person.hex}"
+    name = full_name.partition("/")[2]
+    at = clock.now() - timedelta(days=30, seconds=-number)
+    digest = f"sha256:{number:064x}"
+    named = {"id": model, "team_id": team, "name": name, "full_name": full_name}
+    yield (
+        "registered_models",
+        named
+        | {"purpose": "Routes the feedback of customers", "task": "text-classification", "contact": "#voice"}
+        | {"owner_id": person, "visibility": "internal", "versions_made": 1, "created_at": at, "updated_at": at}
+        | {"revision": 2},
+    )
+    yield (
+        "bundles",
+        named | {"id": bundle, "rebuild": "auto", "created_by": ref, "created_at": at, "changed_at": at, "revision": 1},
+    )
+    yield (
+        "route_members",
+        {"id": clock.new_id(), "bundle_id": bundle, "position": 0, "route": name, "model_id": model}
+        | {"follow": "approved", "weight": 100, "min_weight": 0, "max_weight": 100},
+    )
+    for term in ("routes", "feedback", "customers", "payments", "model", f"{number:06d}", "text", "classification"):
+        yield "model_terms", {"term": term, "model_id": model}
+    yield (
+        "model_versions",
+        {"id": version, "model_id": model, "number": 1, "label": "1.0.0", "stage": "ready", "format": "joblib"}
+        | {"artifact": "model.joblib", "artifact_digest": digest, "content_digest": digest, "release_digest": digest}
+        | {"size": 2_000, "card": "---\npurpose: Routes feedback\n---\n" + "About the model. " * 100}
+        | {"card_head": {"purpose": "Routes feedback", "owner": "payments"}, "environment": {"python": "3.11.7"}}
+        | {"lock": {"wheels": [{"name": f"wheel-{n}", "version": "1.0"} for n in range(12)]}, "params": {"C": 1.0}}
+        | {"signature": {"layout": "text", "inputs": [{"name": "text", "datatype": "BYTES", "shape": [-1]}]}}
+        | {"author": ref, "uploader": ref, "created_at": at, "stage_since": at, "revision": 2},
+    )
+    for path, content in (("model.joblib", MODEL_FILE), ("sample.jsonl", SAMPLE)):
+        yield "version_files", {"version_id": version, "path": path, "digest": content, "size": 1_000}
+    for metric in ("accuracy", "f1", "recall"):
+        yield (
+            "metrics",
+            {"id": clock.new_id(), "version_id": version, "name": metric, "value": 0.9, "dataset": "october"}
+            | {"higher_is_better": True, "declared_by": ref, "measured": False},
+        )
+    yield "aliases", {"model_id": model, "name": "champion", "version_id": version} | {
+        "moved_by": ref,
+        "moved_at": at,
+        "revision": 1,
+    }
+    for position, step in enumerate(("scan", "lock", "introspect", "predict")):
+        yield (
+            "check_reports",
+            {"version_id": version, "step": step, "position": position, "outcome": "passed", "isolation": "container"}
+            | {"summary": "Nothing to object to.", "body": {"step": step}, "digest": digest, "created_at": at},
+        )
+    yield (
+        "jobs",
+        {"id": clock.new_id(), "kind": "check", "key": version.hex, "subject_id": version, "state": "done"}
+        | {"fence": 1, "attempts": 1, "run_after": at, "created_at": at, "finished_at": at, "log_size": 0},
+    )

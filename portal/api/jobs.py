@@ -1,0 +1,26 @@
+"""Jobs: what the workers have been asked to do."""
+
+from portal.api.answers import Answer
+from portal.api.calls import Call, ident
+from portal.api.contract import operation
+from portal.api.documents.images import JobDocument
+from registry import builds, catalog, jobs
+from registry.errors import NotFound
+from registry.orm.job import Job, JobKind
+
+
+@operation("GET", "/jobs/<job_id>", answers={200: JobDocument})
+def show_job(call: Call, job_id: str) -> Answer:
+    """Show a job."""
+    job = jobs.get(call.session, ident(job_id, "job"))
+    if job is None:
+        raise NotFound("there is no such job")
+    return Answer(JobDocument.of(job, _subject(call, job)))
+
+
+def _subject(call: Call, job: Job) -> str:
+    """Where its version or build is; refuses whoever may not see that."""
+    if job.kind is JobKind.BAKE:
+        return f"/api/v1/builds/{builds.get_build(call.session, job.subject_id, actor=call.actor).id}"
+    version = catalog.version_by_id(call.session, job.subject_id, actor=call.actor)
+    return f"/api/v1/models/{version.model.full_name}/versions/{version.number}"

@@ -1,0 +1,220 @@
+"""What the decision page says: plain lines first, whose signature is owed, and what came since it was opened."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from flask import g
+from sqlalchemy.orm import Session
+
+from portal import access, filters
+from portal.catalog import history
+from portal.catalog.version import metrics
+from registry import access as rules
+from registry import accounts, approvals, bundles, catalog, compare, policies, proofs
+from registry.access import Permission
+from registry.audit import Action
+from registry.orm.account import Role
+from registry.orm.approval import DossierEntry, Outcome, ReleaseRequest, RequestState
+from registry.orm.audit import AuditEntry, AuditPayload
+from registry.orm.image import Bundle
+
+SAID_BY_DECIDED = frozenset({Action.VERSION_REJECTED.value, Action.CHANGES_REQUESTED.value})
+"""Follow a decision in the same moment; the history tells the decision only."""
+SHOWN = 300
+"""Most characters of one value of the comparison."""
+
+
+@dataclass(frozen=True)
+class Owed:
+    """A signature that is still needed."""
+
+    roles: frozenset[Role]
+    mine: bool = False
+    last: bool = False
+    """Whether it would be the one that releases the version."""
+
+    @property
+    def whose(self) -> str:
+        """``compliance or validator``."""
+        return " or ".join(sorted(role.value for role in self.roles))
+
+
+@dataclass(frozen=True)
+class Differs:
+    """One line of the comparison."""
+
+    part: str
+    name: str
+    before: str
+    after: str
+
+
+def page(session: Session, asked: ReleaseRequest) -> dict[str, Any]:
+    """Everything the page reads of the request, as its template names it."""
+    version = asked.version
+    base = approvals.last_approved_before(session, version)
+    found = compare.compare(session, base, version, actor=g.actor)
+    facts = approvals.facts_of(session, asked, asked.decisions)
+    gates = policies.evaluate(asked.policy.body, facts)
+    why_not = approvals.why_not(session, asked, actor=g.actor)
+    is_open = asked.state is RequestState.OPEN
+    signatures = owed(asked.policy.body, facts, may_sign=is_open and why_not is None) if is_open else []
+    log = proofs.timeline(session, [asked.audit_ref(), version.audit_ref()], most=20)
+    filters.name_actors({asked.requested_by} | {entry.author for entry in asked.dossier})
+    return {
+        "asked": asked,
+        "version": version,
+        "model": version.model,
+        "base": base,
+        "comparison": found,
+        "changed": changed(found),
+        "differs": differs(found),
+        "metrics": [{**row, "name": _title(str(row["name"]))} for row in metrics(found)],
+        "gates": gates,
+        "blocked": any(gate.state == "stop" for gate in gates),
+        "open_now": open_now(asked, gates, signatures),
+        "owed": signatures,
+        "why_not": why_not,
+        "statements": _statements(session, asked) if is_open and why_not is None else {},
+        "bundles": [share(bundle, version.model_id) for bundle in bundles.holding(session, version.model)],
+        "uses": catalog.uses_of(session, version.model),
+        "events": _events(log),
+        "may_comment": is_open and _may_comment(asked),
+        "may_withdraw": is_open and access.may(Permission.SUBMIT, version.model.team_id),
+        "is_open": is_open,
+    }
+
+
+def _may_comment(asked: ReleaseRequest) -> bool:
+    reviewer = bool(g.actor.roles & rules.ROLES[Permission.DECIDE])
+    return access.may(Permission.COMMENT) and (reviewer or asked.version.model.team_id in g.actor.teams)
+
+
+def _statements(session: Session, asked: ReleaseRequest) -> dict[str, list[str]]:
+    person = accounts.load_person(session, person_id=g.actor.person_id)
+    return {
+        outcome.value: pieces(approvals.statement(asked, person=person, outcome=outcome)) for outcome in Outcome
+    }
+
+
+def pieces(statement: str) -> list[str]:
+    """The sentence cut at its digests, which a page shows short with the whole in the title."""
+    return re.split(r"(sha256:[0-9a-f]{64})", statement)
+
+
+def _title(words: str) -> str:
+    words = words.replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+# ------------------------------------------------------------------------------------------------- the plain lines
+
+
+def changed(found: compare.Comparison) -> str:
+    """What changed since the last approval, in a sentence that begins with the changes."""
+    if found.base is None:
+        return "everything: there is no earlier approved version."
+    parts, same = found.parts(), found.unchanged()
+    if not parts:
+        return f"nothing since version {found.base.number}, the last approved."
+    rest = f" {_sentence(same)} {'is' if len(same) == 1 and not same[0].endswith('s') else 'are'} the same." if same else ""
+    return f"{_join(parts)}, since version {found.base.number}, the last approved.{rest}"
+
+
+def _join(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _sentence(words: Sequence[str]) -> str:
+    text = _join(words)
+    return text[0].upper() + text[1:]
+
+
+def open_now(asked: ReleaseRequest, gates: Sequence[policies.Gate], signatures: Sequence[Owed]) -> str:
+    """What is open, in one line."""
+    if asked.state is not RequestState.OPEN:
+        return f"nothing: this request is {asked.state.replace('_', ' ')}."
+    stopped = [gate.title for gate in gates if gate.state == "stop"]
+    if stopped:
+        return f"blocked, see the gates below: {'; '.join(stopped)}."
+    count = f"{filters.plural(len(signatures), 'signature is', 'signatures are')} still needed"
+    return f"nothing blocks; {count}: {', and '.join('from ' + item.whose for item in signatures)}."
+
+
+def owed(policy: dict[str, Any], facts: policies.Facts, *, may_sign: bool) -> list[Owed]:
+    """The signatures still needed, this person's first; narrow gates count towards the wide ones that include them."""
+    slots: list[Owed] = []
+    people = [rule for rule in policy.get("gates", ()) if rule.get("kind") == "people" and rule.get("roles")]
+    for rule in sorted(people, key=lambda rule: len(rule["roles"])):
+        roles = frozenset(Role(name) for name in rule["roles"])
+        given = {signer.person_id for signer in facts.signed if signer.roles & roles}
+        missing = int(rule.get("count", 0)) - len(given - facts.barred.keys())
+        covered = sum(slot.roles <= roles for slot in slots)
+        slots += [Owed(roles)] * max(0, missing - covered)
+    mine = next((slot for slot in slots if slot.roles & g.actor.roles), None) if may_sign else None
+    if mine is None:
+        return slots
+    slots.remove(mine)
+    return [replace(mine, mine=True, last=_would_release(policy, facts)), *slots]
+
+
+def _would_release(policy: dict[str, Any], facts: policies.Facts) -> bool:
+    """Whether this person's approval would open the last gate."""
+    me = policies.Signer(g.actor.person_id, g.actor.name, g.actor.roles)
+    return policies.passed(policies.evaluate(policy, replace(facts, signed=[*facts.signed, me])))
+
+
+# ------------------------------------------------------------------------------------------------- deeper down
+
+
+def differs(found: compare.Comparison) -> list[Differs]:
+    """Every difference but metrics and card; none when there is no base, because then everything is new."""
+    if found.base is None:
+        return []
+    sections = (
+        ("Training data and origin", found.sources),
+        ("Parameters", found.params),
+        ("Libraries", found.libraries),
+        ("Inputs", found.inputs),
+        ("Outputs", found.outputs),
+        ("Files", found.files),
+    )
+    return [
+        Differs(part, change.name, _shown(change.before), _shown(change.after))
+        for part, changes in sections
+        for change in changes
+    ]
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+
+
+def share(bundle: Bundle, model_id: UUID) -> tuple[str, str]:
+    """A bundle's name and how this model is split in it."""
+    members = [member for member in bundle.members if member.model_id == model_id]
+    return bundle.full_name, ", ".join(
+        f"{f'version {member.version.number}' if member.version else f'what is {member.follow}'}: {member.weight} %"
+        for member in members
+    )
+
+
+def _events(log: Sequence[tuple[AuditEntry, AuditPayload | None]]) -> list[history.Event]:
+    return history.tell([(entry, payload) for entry, payload in log if entry.action not in SAID_BY_DECIDED])
+
+
+# ------------------------------------------------------------------------------------------- what came meanwhile
+
+
+def since(asked: ReleaseRequest, seen_dossier: str) -> list[DossierEntry] | None:
+    """What was added to the dossier after the state that somebody read; ``None`` when that state is not of this request."""
+    if seen_dossier == asked.dossier_digest:
+        return []
+    places = [place for place, entry in enumerate(asked.dossier) if entry.digest == seen_dossier]
+    return list(asked.dossier[places[0] + 1 :]) if places else None

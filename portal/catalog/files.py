@@ -1,0 +1,107 @@
+"""What a version's page lets one take away: files by range, whole reports, and the log of its checks."""
+
+import json
+from typing import Any
+
+from flask import Response, current_app, g, request
+from werkzeug.wrappers import Response as BaseResponse
+from werkzeug.wsgi import FileWrapper
+
+from portal import db
+from portal.catalog import bp
+from portal.installation import here
+from registry import catalog, jobs, wording
+from registry.errors import Forbidden, NotFound
+from registry.orm.catalog import ModelVersion
+from registry.orm.job import Job
+
+PRETTY = 20_000
+"""Most characters of a report that stand in the page; the whole is one click away."""
+
+
+def _version(team: str, name: str, ref: str) -> ModelVersion:
+    return catalog.get_version(db.session(), f"{team}/{name}", ref, actor=g.actor)
+
+
+@bp.get("/models/<team>/<name>/versions/<ref>/files/<path:path>")
+def file(team: str, name: str, ref: str, path: str) -> BaseResponse:
+    """The bytes of a file. A whole download is checked on its way; a range is checked by whoever puts it together."""
+    found = _version(team, name, ref)
+    if not catalog.may_read_artifacts(db.session(), found.model, actor=g.actor):
+        raise Forbidden(
+            f"the files of {found.model.full_name} are for its team and for teams that declared a use",
+            hint="Declare your use under Consumers; then you can download them.",
+        )
+    held = next((file for file in found.files if file.path == path), None)
+    if held is None:
+        raise NotFound(f"version {found.number} has no file {path}")
+    store = here().store
+    if "Range" in request.headers:
+        source = store.open(held.digest)
+        body: Any = FileWrapper(source)
+    else:
+        body = store.chunks(held.digest)
+    response = current_app.response_class(body, mimetype="application/octet-stream", direct_passthrough=True)
+    response.content_length = held.size
+    response.set_etag(held.digest)
+    response.headers["Cache-Control"] = "private, no-cache"
+    _, _, basename = path.rpartition("/")
+    response.headers.set("Content-Disposition", "attachment", filename=f"{name}-{found.number}-{basename}")
+    return response.make_conditional(request, accept_ranges=True, complete_length=held.size)
+
+
+@bp.get("/models/<team>/<name>/versions/<ref>/reports/<step>.json")
+def report(team: str, name: str, ref: str, step: str) -> Response:
+    """A check report, whole."""
+    found = _version(team, name, ref)
+    held = next((report for report in found.reports if report.step == step), None)
+    if held is None:
+        raise NotFound(f"version {found.number} has no report of {step}")
+    return _json(held.body, f"{name}-{found.number}-{step}.json")
+
+
+def _json(value: Any, filename: str) -> Response:
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    response = current_app.response_class(text, mimetype="application/json")
+    response.headers.set("Content-Disposition", "attachment", filename=filename)
+    return response
+
+
+def pretty(value: Any) -> str:
+    """A report to read, cut where it gets long."""
+    text = json.dumps(value, indent=1, ensure_ascii=False)
+    return text if len(text) <= PRETTY else text[:PRETTY] + "\n... (cut here; download it whole)"
+
+
+def _job(found: ModelVersion) -> Job:
+    job = jobs.of_subject(db.session(), found.id)
+    if job is None:
+        raise NotFound(f"version {found.number} was never queued for checks")
+    return job
+
+
+@bp.get("/models/<team>/<name>/versions/<ref>/log")
+def log(team: str, name: str, ref: str) -> Response:
+    """The log of its checks, as text."""
+    job = _job(_version(team, name, ref))
+    pieces, start = [], 0
+    while piece := jobs.read_log(db.session(), job.id, start=start):
+        pieces.append(piece)
+        start += len(piece)
+    return current_app.response_class(b"".join(pieces), mimetype="text/plain")
+
+
+@bp.get("/models/<team>/<name>/versions/<ref>/status.json")
+def status(team: str, name: str, ref: str) -> Response:
+    """For the page that waits for the checks: how it stands, and the log from byte ``from`` on."""
+    found = _version(team, name, ref)
+    job = _job(found)
+    start = request.args.get("from", 0, type=int)
+    text = jobs.read_log(db.session(), job.id, start=max(0, start), most=64 * 1024)
+    answer = {
+        "stage": found.stage.value,
+        "status": wording.status_sentence(found, None, job),
+        "log": text.decode(errors="replace"),
+        "next": max(0, start) + len(text),
+    }
+    return current_app.response_class(json.dumps(answer), mimetype="application/json")

@@ -1,0 +1,123 @@
+"""A new version from the browser: a plain form that streams its files, which a script improves."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Blueprint, Response, current_app, flash, g, redirect, render_template, request, url_for
+from werkzeug.exceptions import LengthRequired
+from werkzeug.wrappers import Response as BaseResponse
+
+from formats import digest as digests
+from portal import access, db
+from portal.catalog import reading, receiving
+from portal.catalog.upload_form import UploadForm, template
+from portal.installation import here
+from registry import access as rules
+from registry import catalog, uploads, versions
+from registry.access import Permission
+from registry.errors import Invalid
+from registry.orm.catalog import ModelVersion
+
+bp = Blueprint("uploads", __name__, url_prefix="/upload")
+bp.record_once(lambda state: receiving.install(state.app))
+PATHS = {"joblib": "model.joblib", "pickle": "model.pkl"}
+
+
+@bp.teardown_request
+def _drop_unwanted(_error: BaseException | None) -> None:
+    receiving.drop()
+
+
+@bp.route("", methods=["GET", "POST"])
+@access.needs(Permission.PUSH)
+@access.takes_files
+def new() -> str | tuple[str, int] | BaseResponse:
+    """The form; what was typed and sent stays in it when it is refused."""
+    with db.reading() as unit:
+        teams = reading.teams_of(unit, g.actor)
+        names = reading.names_of(unit, g.actor)
+        start = _start(unit)
+    form = UploadForm(teams=teams, start=start)
+    if form.is_submitted():
+        form.take(*receiving.keep(request.files))
+    if form.validate_on_submit() and form.attempt(_register, form):
+        version, is_new = form.result
+        word = "is uploaded. Its checks begin now" if is_new else "held the same content already; nothing was added"
+        flash(f"Version {version.number} {word}.", "ok" if is_new else "wait")
+        team, _, name = version.model.full_name.partition("/")
+        return redirect(url_for("catalog.version", team=team, name=name, ref=version.number), 303)
+    return render_template(
+        "catalog/upload.html", form=form, teams=teams, names=names, most=here().settings.max_upload_bytes
+    ), form.status
+
+
+def _start(unit: Any) -> dict[str, str]:
+    """What an empty form begins with: the model of the address, and the card of its newest version."""
+    full_name = request.args.get("model", "")
+    team, separator, name = full_name.partition("/")
+    if not separator:
+        return {"card": template(g.actor, "")}
+    model = catalog.get_model(unit, full_name, actor=g.actor)
+    card = template(g.actor, full_name)
+    if model.versions_made:
+        card = catalog.get_version(unit, full_name, "latest", actor=g.actor).card
+    return {"team": team, "name": name, "card": card}
+
+
+def _register(form: UploadForm) -> tuple[ModelVersion, bool]:
+    """One push, as from the command line."""
+    format_ = str(form.format.data)
+    files = {PATHS[format_]: form.model_digest.data, versions.SAMPLE: form.sample_digest.data}
+    if form.requirements_digest.data:
+        files[versions.REQUIREMENTS] = form.requirements_digest.data
+    push = versions.Push(
+        files=files,
+        format=format_,
+        card=(form.card.data or "").replace("\r\n", "\n"),
+        label=form.label.data or "",
+        metrics=form.claims(),
+    )
+    full_name = f"{form.team.data}/{(form.name.data or '').strip()}"
+    version, is_new = versions.register_version(
+        db.session(), actor=g.actor, full_name=full_name, push=push, create_model=True
+    )
+    db.session().flush()
+    return catalog.get_version(db.session(), full_name, version.number, actor=g.actor), is_new
+
+
+# ----------------------------------------------------------------------------------------- for js/upload.js
+
+
+@bp.route("/blobs/<digest>", methods=["HEAD"])
+@access.needs(Permission.PUSH)
+def known(digest: str) -> Response:
+    """Whether these bytes are here already and mine to refer to: 200 or 404."""
+    blob = uploads.may_refer(db.session(), _digest(digest), actor=g.actor)
+    return _empty(200 if blob is not None else 404)
+
+
+@bp.put("/blobs/<digest>")
+@access.needs(Permission.PUSH)
+@access.takes_files
+def send(digest: str) -> Response:
+    """The bytes of one file: streamed with no unit open, noted in a short one after it."""
+    if request.content_length is None:
+        raise LengthRequired
+    rules.require(g.actor, Permission.PUSH)
+    limit = here().settings.max_upload_bytes
+    stored, size = here().store.put(request.stream, expected=_digest(digest), limit=limit)
+    with db.separate() as unit:
+        uploads.note(unit, actor=g.actor, digest=stored, size=size)
+    return _empty(201)
+
+
+def _digest(text: str) -> str:
+    try:
+        digests.parse(text)
+    except ValueError as error:
+        raise Invalid(str(error)) from None
+    return text
+
+
+def _empty(status: int, headers: Mapping[str, str] | None = None) -> Response:
+    return current_app.response_class(status=status, headers=headers)

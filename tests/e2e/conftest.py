@@ -1,0 +1,147 @@
+"""An installation with a real store, real wheels and a real worker, whose database can be set back."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import warnings
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import joblib
+import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from registry import schema, vault
+from registry.db import Database
+from registry.settings import Settings
+from registry.store import LocalStore
+from tests import factories
+from tests.support import require
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = ROOT / "var" / "test"
+"""Store and layers outlive the run: wheels are fetched once per machine."""
+SECRET_KEY = "k" * 40
+CARD = factories.card(purpose="Says whether a message is a complaint.", sample_kind="synthetic")
+
+
+@dataclass
+class Installation:
+    """Folders, settings and processes of one installation."""
+
+    folder: Path
+    database: Database
+    store: LocalStore
+    environ: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "countersign.db"
+
+    def keep(self, name: str) -> None:
+        """Set the database aside under a name."""
+        self.database.close()
+        shutil.copyfile(self.file, self.folder / f"{name}.aside")
+
+    def set_back(self, name: str) -> None:
+        """Make the database what it was when it was set aside."""
+        self.database.close()
+        for suffix in ("-wal", "-shm"):
+            self.file.with_name(self.file.name + suffix).unlink(missing_ok=True)
+        shutil.copyfile(self.folder / f"{name}.aside", self.file)
+
+    def run(self, *command: str, fault: str = "") -> tuple[int, list[str], str]:
+        """Run a process of this installation; its exit code, the fault points it reached, and what it said."""
+        log = self.folder / "faults.log"
+        log.unlink(missing_ok=True)
+        self.database.close()
+        environ = {
+            **os.environ,
+            **self.environ,
+            "PYTHONPATH": str(ROOT),
+            "COUNTERSIGN_FAULT_LOG": str(log),
+            "COUNTERSIGN_FAULT": fault,
+        }
+        done = subprocess.run(
+            [sys.executable, *command], cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=400
+        )
+        return done.returncode, log.read_text().split() if log.exists() else [], done.stderr[-4000:]
+
+    def work(self, *, fault: str = "") -> tuple[int, list[str], str]:
+        """Let a worker work until the queue is empty."""
+        return self.run("-m", "tests.e2e.one_job", fault=fault)
+
+    def act(self, name: str, given: dict, *, fault: str = "") -> tuple[int, list[str], str]:
+        """Let the portal handle one act."""
+        return self.run("-m", "tests.e2e.portal_act", name, json.dumps(given), fault=fault)
+
+
+def chosen(points: list[str]) -> list[str]:
+    """The points to die at: all of them in a soak; else the first and last of each kind."""
+    if os.environ.get("COUNTERSIGN_SOAK"):
+        return points
+    last = Counter(point.rpartition(":")[0] for point in points)
+    return [p for p in points if p.endswith(":1") or p == f"{p.rpartition(':')[0]}:{last[p.rpartition(':')[0]]}"]
+
+
+@pytest.fixture(scope="session")
+def model_files(tmp_path_factory) -> list[Path]:
+    """A small real model as a push folder: model.joblib, sample.jsonl, requirements.txt."""
+    folder = tmp_path_factory.mktemp("model")
+    texts = ["I want my money back", "thank you, very quick", "this is a scandal", "great help at the desk"] * 5
+    estimator = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, ["complaint", "praise"] * 10)
+    joblib.dump(estimator, folder / "model.joblib")
+    rows = "".join(json.dumps({"text": text}) + "\n" for text in texts[:4])
+    (folder / "sample.jsonl").write_text(rows)
+    (folder / "requirements.txt").write_text("scikit-learn==1.9.1\njoblib==1.6.0\nnumpy==2.4.6\nscipy==1.17.1\n")
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture
+def installation(tmp_path):
+    """An installation in process isolation with an empty, migrated database."""
+    for name in ("store", "layers", "keys"):
+        (CACHE / name).mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).symlink_to(CACHE / name)
+    environ = {
+        "COUNTERSIGN_DATA_DIR": str(tmp_path),
+        "COUNTERSIGN_DATABASE_URL": f"sqlite:///{tmp_path / 'countersign.db'}",
+        "COUNTERSIGN_ISOLATION": "process",
+        "COUNTERSIGN_SECRET_KEY": SECRET_KEY,
+        "COUNTERSIGN_JOB_LEASE_SECONDS": "1",
+    }
+    settings = Settings.load(environ)
+    database = Database(settings.url)
+    schema.upgrade(database)
+    made = Installation(tmp_path, database, LocalStore(settings.store_dir), environ)
+    yield made
+    database.close()
+
+
+@pytest.fixture
+def index_there():
+    """Fails or skips when no package index answers."""
+    uv = Path(sys.executable).with_name("uv")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        done = subprocess.run(
+            [str(uv), "pip", "compile", "-q", "--no-deps", "-"],
+            input="six==1.17.0\n",
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+    if done.returncode:
+        require("index", done.stderr.strip()[-300:])
+
+
+@pytest.fixture
+def keys() -> vault.Vault:
+    """The vault of the installation's secret key."""
+    return vault.Vault(SECRET_KEY)

@@ -1,0 +1,94 @@
+"""The API over a company with people, on both databases; callers with tokens of their own."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from portal import create_app
+from registry import tokens
+from registry.access import ALL_SCOPES, Actor
+from registry.db import Database
+from registry.settings import Settings
+from registry.store import LocalStore
+from tests import databases, factories
+from tests.portal.api.api_support import Caller
+
+POSTGRES = pytest.param("postgres", marks=pytest.mark.postgres)
+
+
+@pytest.fixture(scope="session")
+def _places_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], databases.Places]]:
+    made: dict[str, databases.Places] = {}
+
+    def of(kind: str) -> databases.Places:
+        if kind not in made:
+            made[kind] = databases.places(kind, tmp_path_factory.mktemp(kind))
+        return made[kind]
+
+    yield of
+    for places in made.values():
+        places.close()
+
+
+@pytest.fixture(params=["sqlite", POSTGRES])
+def database(request: pytest.FixtureRequest, _places_of: Callable[[str], databases.Places]) -> Iterator[Database]:
+    """People and a policy, on SQLite and on PostgreSQL."""
+    places = _places_of(request.param)
+    yield places.take("world")
+    places.give_back()
+
+
+@pytest.fixture
+def store(settings: Settings) -> LocalStore:
+    return LocalStore(settings.store_dir)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path, secret_key="k" * 48, public_url="http://cs.test", max_upload_bytes=1 << 20)
+
+
+@pytest.fixture
+def app(settings: Settings, database: Database) -> Flask:
+    app = create_app(settings, database)
+    app.config["TRAP_HTTP_EXCEPTIONS"] = False
+    return app
+
+
+@pytest.fixture
+def caller(app: Flask, database: Database) -> Callable[..., Caller]:
+    """``caller(world.ana)`` or ``caller(world.ana, "read")``: calls as that person, with these scopes (all)."""
+
+    def make(actor: Actor | None = None, *scopes: str, days: int = 30) -> Caller:
+        if actor is None:
+            return Caller(app.test_client(), None)
+        with database.write() as session:
+            _, token = tokens.create(session, actor=actor, name="test", scopes=scopes or ALL_SCOPES, days=days)
+        return Caller(app.test_client(), token)
+
+    return make
+
+
+@pytest.fixture
+def ana(caller: Callable[..., Caller], world: factories.World) -> Caller:
+    """A scientist of team payments."""
+    return caller(world.ana)
+
+
+@pytest.fixture
+def cora(caller: Callable[..., Caller], world: factories.World) -> Caller:
+    """A compliance officer."""
+    return caller(world.cora)
+
+
+@pytest.fixture
+def lea(caller: Callable[..., Caller], world: factories.World) -> Caller:
+    """A scientist of another team."""
+    return caller(world.lea)
+
+
+@pytest.fixture
+def world(database: Database, store: LocalStore) -> factories.World:
+    return factories.World.load(database, store)
