@@ -43,7 +43,13 @@ def seed(database: Database, models: int) -> str:
             ],
             "team_members": [{"team_id": team, "person_id": person, "added_at": now}],
             "role_grants": [
-                {"id": clock.new_id(), "person_id": person, "role": "scientist", "proposed_by": ref, "confirmed_by": ref}
+                {
+                    "id": clock.new_id(),
+                    "person_id": person,
+                    "role": "scientist",
+                    "proposed_by": ref,
+                    "confirmed_by": ref,
+                }
                 | {"bootstrap": False, "created_at": now}
             ],
             "api_tokens": [
@@ -51,9 +57,7 @@ def seed(database: Database, models: int) -> str:
                 | {"scopes": list(ALL_SCOPES), "person_id": person, "created_by": ref, "last_used_at": now}
                 | {"expires_at": now + timedelta(days=30)}
             ],
-            "blobs": [
-                {"digest": digest, "size": 1_000, "created_at": now} for digest in (SAMPLE, MODEL_FILE)
-            ],
+            "blobs": [{"digest": digest, "size": 1_000, "created_at": now} for digest in (SAMPLE, MODEL_FILE)],
             "uploads": [{"digest": digest, "actor": ref, "created_at": now} for digest in (SAMPLE, MODEL_FILE)],
         },
     )
@@ -117,11 +121,15 @@ def _model(number: int, team: UUID, person: UUID) -> Iterator[tuple[str, dict[st
             {"id": clock.new_id(), "version_id": version, "name": metric, "value": 0.9, "dataset": "october"}
             | {"higher_is_better": True, "declared_by": ref, "measured": False},
         )
-    yield "aliases", {"model_id": model, "name": "champion", "version_id": version} | {
-        "moved_by": ref,
-        "moved_at": at,
-        "revision": 1,
-    }
+    yield (
+        "aliases",
+        {"model_id": model, "name": "champion", "version_id": version}
+        | {
+            "moved_by": ref,
+            "moved_at": at,
+            "revision": 1,
+        },
+    )
     for position, step in enumerate(("scan", "lock", "introspect", "predict")):
         yield (
             "check_reports",

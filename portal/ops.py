@@ -55,7 +55,7 @@ def metrics() -> Response:
     """Prometheus."""
     meters: Meters = current_app.extensions["countersign-meters"]
     with db.reading() as unit:
-        counts = dict(unit.execute(select(Job.state, func.count()).group_by(Job.state)).tuples().all())
+        counts = {state: count for state, count in unit.execute(select(Job.state, func.count()).group_by(Job.state))}
         meters.workers.set(len(jobs.alive_workers(unit)))
     for state in JobState:
         meters.jobs.labels(state.value).set(counts.get(state, 0))

@@ -202,29 +202,32 @@ def _append(session: Session) -> None:
     if not events:
         return
     # The last lock taken and nothing but the commit after it, so writers can queue here but never deadlock.
-    head = session.execute(sa.select(AuditHead).where(AuditHead.id == 1).with_for_update()).scalar_one()
-    session.refresh(head)
+    newest = sa.select(AuditHead).where(AuditHead.id == 1).with_for_update().execution_options(populate_existing=True)
+    head = session.execute(newest).scalar_one()
     frontier = merkle.Frontier.from_bytes(head.frontier)
+    entries: list[dict[str, Any]] = []
+    payloads: list[dict[str, Any]] = []
     for item in events:
         salt = os.urandom(32)
         envelope = _envelope(item, salt)
         leaf = merkle.leaf_hash(envelope)
-        session.add(
-            AuditEntry(
-                seq=frontier.size,
-                event_id=item.event_id,
-                envelope=envelope,
-                leaf_hash=leaf,
-                at=item.at,
-                actor=item.actor,
-                action=item.action.value,
-                subject=item.subject,
-                digest=item.digest,
-            )
+        entries.append(
+            {
+                "seq": frontier.size,
+                "event_id": item.event_id,
+                "envelope": envelope,
+                "leaf_hash": leaf,
+                "at": item.at,
+                "actor": item.actor,
+                "action": item.action.value,
+                "subject": item.subject,
+                "digest": item.digest,
+            }
         )
-        session.flush()
-        session.add(AuditPayload(event_id=item.event_id, salt=salt, body=item.body))
+        payloads.append({"event_id": item.event_id, "salt": salt, "body": item.body})
         frontier = frontier.append(leaf)
+    session.execute(sa.insert(AuditEntry), entries)
+    session.execute(sa.insert(AuditPayload), payloads)
     head.size, head.frontier = frontier.size, frontier.to_bytes()
     session.flush()
 

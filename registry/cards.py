@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from registry import schemas
+from registry import names, schemas
 from registry.errors import Invalid
 
 MAX_CARD = 200_000
@@ -38,6 +38,7 @@ def parse(text: str) -> Card:
         raise Invalid(
             f"the card has {len(text)} characters", hint=f"At most {MAX_CARD}.", errors=[("/card", "too long")]
         )
+    names.storable(text, what="the card", pointer="/card")
     lines = text.lstrip("\ufeff").replace("\r\n", "\n").split("\n")
     if not lines or lines[0].strip() != "---":
         raise Invalid(

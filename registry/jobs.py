@@ -23,7 +23,8 @@ class StaleFence(Exception):
 
 def enqueue(session: Session, kind: JobKind, *, key: str, subject_id: UUID) -> Job:
     """Queue a job, or return the one this key has already; a finished one is queued again."""
-    job = session.scalars(select(Job).where(Job.kind == kind, Job.key == key).with_for_update()).one_or_none()
+    with session.no_autoflush:  # jobs are flushed as they are made; nothing else that waits could change the answer
+        job = session.scalars(select(Job).where(Job.kind == kind, Job.key == key).with_for_update()).one_or_none()
     if job is None:
         job = Job(kind=kind, key=key, subject_id=subject_id, state=JobState.QUEUED, fence=0, attempts=0, log_size=0)
         session.add(job)

@@ -8,7 +8,8 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
-from registry import catalog
+from formats import digest as digests
+from registry import catalog, names
 from registry.access import Actor
 from registry.errors import Invalid
 from registry.orm.catalog import ModelVersion, RegisteredModel
@@ -54,6 +55,9 @@ def connect(session: Session, version: ModelVersion, sources: Sequence[Source], 
                 hint=f"Relations are {', '.join(RELATIONS)}; kinds are {', '.join(KINDS)}.",
                 errors=[(pointer, "unknown relation or kind")],
             )
+        names.text(source.ref, what="a source", pointer=pointer, least=1, most=300)
+        if source.digest is not None:
+            _check_digest(source.digest, pointer)
         parent = None
         if source.kind == "version":
             model, separator, reference = source.ref.rpartition(":")
@@ -67,12 +71,21 @@ def connect(session: Session, version: ModelVersion, sources: Sequence[Source], 
                 version_id=version.id,
                 relation=source.relation,
                 kind=source.kind,
-                ref=source.ref[:300],
+                ref=source.ref.strip(),
                 digest=source.digest,
                 parent_id=parent.id if parent else None,
                 asserted_by=actor.ref,
             )
         )
+
+
+def _check_digest(digest: str, pointer: str) -> None:
+    try:
+        digests.parse(digest)
+    except ValueError as error:
+        raise Invalid(
+            f"lineage: {error}", hint="Leave the digest out when there is none.", errors=[(pointer, str(error))]
+        ) from error
 
 
 def sources_of(session: Session, version: ModelVersion) -> list[LineageEdge]:

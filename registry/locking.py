@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
 
 from registry.orm.base import Base
 
@@ -15,6 +16,8 @@ def lock(session: Session, row: Base) -> None:
     identity = [
         column == value for column, value in zip(mapper.primary_key, mapper.primary_key_from_instance(row), strict=True)
     ]
+    columns = [getattr(mapper.class_, attribute.key) for attribute in mapper.column_attrs]
     # FOR NO KEY UPDATE: rows that refer to this one may be inserted meanwhile, which else would deadlock with us.
-    session.execute(sa.select(*mapper.primary_key).where(*identity).with_for_update(key_share=True))
-    session.refresh(row, [attribute.key for attribute in mapper.column_attrs])
+    fresh = session.execute(sa.select(*columns).where(*identity).with_for_update(key_share=True)).one()
+    for column, value in zip(columns, fresh, strict=True):
+        set_committed_value(row, column.key, value)

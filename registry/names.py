@@ -5,6 +5,7 @@ import re
 from registry.errors import Invalid
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _USERNAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 
 
@@ -42,11 +43,22 @@ def split_model(full_name: str) -> tuple[str, str]:
 
 def text(value: str, *, what: str, pointer: str, most: int, least: int = 0) -> str:
     """Check the length of free text, stripped."""
-    value = value.strip()
+    value = storable(value.strip(), what=what, pointer=pointer)
     if not least <= len(value) <= most:
         raise Invalid(
             f"{what} has {len(value)} characters",
             hint=f"Write {least} to {most} characters." if least else f"At most {most} characters.",
             errors=[(pointer, f"{least}-{most} characters")],
+        )
+    return value
+
+
+def storable(value: str, *, what: str, pointer: str) -> str:
+    """Refuse what is not text: NUL, and halves of characters."""
+    if _UNSTORABLE.search(value):
+        raise Invalid(
+            f"{what} holds NUL or a broken character",
+            hint="Save it as UTF-8 text, then send it again.",
+            errors=[(pointer, "not text")],
         )
     return value

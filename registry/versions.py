@@ -1,5 +1,6 @@
 """Registering versions: a push in, one immutable numbered version out, and its check queued with it."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -63,7 +64,7 @@ def register_version(
     access.require(actor, Permission.PUSH, team_id=model.team_id)
     artifact = _check_files(push)
     author = _author(session, push, actor)
-    blobs = {path: uploads.require(session, digest, actor=actor, path=path) for path, digest in push.files.items()}
+    blobs = uploads.require_all(session, push.files, actor=actor)
     manifest = artifacts.build(artifacts.File(path, blob.digest, blob.size) for path, blob in blobs.items())
     artifact_digest = artifacts.digest(manifest)
     content_digest = canonical.digest(
@@ -76,6 +77,7 @@ def register_version(
     ).one_or_none()
     if known is not None:
         return known, False
+    _describe_model(session, model, card)
     model.versions_made += 1
     version = ModelVersion(
         model_id=model.id,
@@ -89,8 +91,8 @@ def register_version(
         size=sum(blob.size for blob in blobs.values()),
         card=push.card,
         card_head=card.head,
-        environment=dict(push.environment),
-        params=dict(push.params),
+        environment=_plain(push.environment, what="the environment", pointer="/environment"),
+        params=_plain(push.params, what="the parameters", pointer="/params"),
         author=author,
         uploader=actor.ref,
         created_at=clock.now(),
@@ -103,11 +105,8 @@ def register_version(
         for path, blob in blobs.items()
     )
     session.add_all(_metric(version, claim, actor, place) for place, claim in enumerate(push.metrics))
-    session.add_all(
-        VersionTag(version_id=version.id, key=key[:63], value=str(value)[:500]) for key, value in push.tags.items()
-    )
+    session.add_all(VersionTag(version_id=version.id, key=key, value=value) for key, value in _tags(push).items())
     lineage.connect(session, version, push.sources, actor=actor)
-    _describe_model(session, model, card)
     jobs.enqueue(session, JobKind.CHECK, key=version.id.hex, subject_id=version.id)
     audit.record(
         session,
@@ -140,11 +139,13 @@ def _model_for(session: Session, *, actor: Actor, full_name: str, card: cards.Ca
 
 def _describe_model(session: Session, model: RegisteredModel, card: cards.Card) -> None:
     """What the card says of the model fills what nobody has said yet."""
+    said = (model.purpose, model.task)
     model.purpose = model.purpose or str(card.head.get("purpose", ""))[:500]
     model.task = model.task or str(card.head.get("task", ""))[:63]
     model.contact = model.contact or str(card.head.get("contact", ""))[:128]
     model.updated_at = clock.now()
-    catalog.index(session, model)
+    if (model.purpose, model.task) != said:
+        catalog.index(session, model)
 
 
 def _check_files(push: Push) -> str:
@@ -192,6 +193,27 @@ def _author(session: Session, push: Push, actor: Actor) -> str:
     return accounts.load_person(session, username=push.author).audit_ref()
 
 
+def _tags(push: Push) -> dict[str, str]:
+    return {
+        names.text(key, what=f"the tag {key[:20]!r}", pointer="/tags", least=1, most=63): names.text(
+            str(value), what=f"the value of the tag {key[:20]!r}", pointer="/tags", most=500
+        )
+        for key, value in push.tags.items()
+    }
+
+
+def _plain(values: Mapping[str, Any], *, what: str, pointer: str) -> dict[str, Any]:
+    """What JSON holds: no NaN, no infinity, text that is text."""
+    try:
+        text = json.dumps(values, allow_nan=False, ensure_ascii=False)
+    except (ValueError, TypeError) as error:
+        raise Invalid(
+            f"{what}: {error}", hint="Leave it out, or write it as text.", errors=[(pointer, str(error))]
+        ) from error
+    names.storable(text, what=what, pointer=pointer)
+    return dict(values)
+
+
 def _metric(version: ModelVersion, claim: MetricClaim, actor: Actor, place: int) -> Metric:
     if not math.isfinite(claim.value):
         raise Invalid(
@@ -201,9 +223,9 @@ def _metric(version: ModelVersion, claim: MetricClaim, actor: Actor, place: int)
         )
     return Metric(
         version_id=version.id,
-        name=claim.name[:80],
+        name=names.text(claim.name, what="a metric's name", pointer=f"/metrics/{place}", least=1, most=80),
         value=claim.value,
-        dataset=claim.dataset[:200],
+        dataset=names.text(claim.dataset, what="a metric's dataset", pointer=f"/metrics/{place}", most=200),
         higher_is_better=claim.higher_is_better,
         declared_by=actor.ref,
         measured=False,

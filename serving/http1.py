@@ -30,7 +30,7 @@ from serving.settings import Settings
 from serving.tensors import Buffer
 
 HEAD_LIMIT = 32 * 1024  # bytes of request line and headers
-STEP = 16 * 1024  # bytes handed to the parser at once, so that a head is measured while it is being sent
+STEP = 4 * 1024  # bytes handed to the parser at once: heads are measured, and requests counted, in between
 PIPELINE = 64  # requests of one connection under way before it is no longer read
 SLOWEST = 64 * 1024  # bytes a second that a body must make on average
 IDLE_SECONDS = 75  # that a connection may stay open between requests
@@ -155,6 +155,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._queue: deque[Exchange] = deque()
         self._current: Exchange | None = None  # being received
+        self._unparsed = memoryview(b"")
         self._head_bytes = 0
         self._in_head = False
         self._deaf = False  # whatever still comes is discarded
@@ -181,25 +182,30 @@ class Connection(asyncio.Protocol):
         self._queue.clear()
 
     def data_received(self, data: bytes) -> None:
-        if self._deaf:
-            return
+        if not self._deaf:
+            self._unparsed = memoryview(bytes(self._unparsed) + data if self._unparsed else data)
+            self._parse()
+
+    def _parse(self) -> None:
+        """Parse what was read, in steps, until too many requests of this connection are under way."""
         try:
-            for start in range(0, len(data), STEP):
-                piece = data[start : start + STEP] if len(data) > STEP else data
+            while self._unparsed and not self._deaf and not self._crowded:
+                piece, self._unparsed = self._unparsed[:STEP], self._unparsed[STEP:]
                 self._parser.feed_data(piece)
-                if self._deaf:
-                    return
                 if self._in_head:
                     self._head_bytes += len(piece)
                     if self._head_bytes > HEAD_LIMIT:
                         self._refuse(HeadTooLarge(f"the request's head is larger than {HEAD_LIMIT} bytes"))
-                        return
         except httptools.HttpParserUpgrade:
             self._deaf = True  # we stay with HTTP/1.1; the request itself is answered
         except httptools.HttpParserError as error:
             if not self._deaf:
                 self._refuse(BadRequest(f"malformed HTTP request: {error}"))
         self._regulate()
+
+    @property
+    def _crowded(self) -> bool:
+        return self._writing_paused or len(self._queue) > PIPELINE
 
     def eof_received(self) -> bool:
         """The client has sent all it will; it may still wait for answers."""
@@ -427,7 +433,9 @@ class Connection(asyncio.Protocol):
 
     def _regulate(self) -> None:
         """Stop reading from a client that does not read, or that sends faster than it is answered."""
-        pause = self._writing_paused or len(self._queue) > PIPELINE
+        if self._unparsed and not self._crowded and not self._deaf:
+            self._loop.call_soon(self._parse)  # not at once: other connections have their turn
+        pause = self._crowded or bool(self._unparsed)
         if pause != self._reading_paused and not self._transport.is_closing():
             self._reading_paused = pause
             if pause:

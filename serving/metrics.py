@@ -53,7 +53,7 @@ class Metrics:
     """All series of one server, in a registry of their own."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # a second series for each of ours, that says nothing a scraper needs
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each of ours, that says nothing a scraper needs
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         versioned = ("route", "version")

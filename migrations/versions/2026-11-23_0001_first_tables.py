@@ -5,7 +5,6 @@ There is no previous release to run beside.
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import postgresql
 
 from formats import merkle
 
@@ -14,7 +13,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
+JSON = sa.JSON()
 
 
 def upgrade() -> None:

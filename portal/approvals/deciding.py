@@ -99,7 +99,7 @@ def _decision_id(form: DecisionForm) -> UUID | None:
 
 
 def _recorded(form: DecisionForm) -> Decision | None:
-    """This very decision by this person, if an earlier press stored it."""
+    """Return this very decision by this person, if an earlier press stored it."""
     if (decision_id := _decision_id(form)) is None:
         return None
     with db.reading() as unit:

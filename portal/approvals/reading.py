@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from flask import g
 from sqlalchemy.orm import Session
@@ -19,6 +19,7 @@ from registry.audit import Action
 from registry.orm.account import Role
 from registry.orm.approval import DossierEntry, Outcome, ReleaseRequest, RequestState
 from registry.orm.audit import AuditEntry, AuditPayload
+from registry.orm.catalog import ModelVersion
 from registry.orm.image import Bundle
 
 SAID_BY_DECIDED = frozenset({Action.VERSION_REJECTED.value, Action.CHANGES_REQUESTED.value})
@@ -52,6 +53,17 @@ class Differs:
     after: str
 
 
+@dataclass(frozen=True)
+class Said:
+    """A comment, or the reason of a decision."""
+
+    who: str
+    act: str
+    """What was done, when it is more than a comment."""
+    when: datetime
+    text: str
+
+
 def page(session: Session, asked: ReleaseRequest) -> dict[str, Any]:
     """Everything the page reads of the request, as its template names it."""
     version = asked.version
@@ -64,6 +76,7 @@ def page(session: Session, asked: ReleaseRequest) -> dict[str, Any]:
     signatures = owed(asked.policy.body, facts, may_sign=is_open and why_not is None) if is_open else []
     log = proofs.timeline(session, [asked.audit_ref(), version.audit_ref()], most=20)
     filters.name_actors({asked.requested_by} | {entry.author for entry in asked.dossier})
+    words = said(asked)
     return {
         "asked": asked,
         "version": version,
@@ -73,19 +86,27 @@ def page(session: Session, asked: ReleaseRequest) -> dict[str, Any]:
         "changed": changed(found),
         "differs": differs(found),
         "metrics": [{**row, "name": _title(str(row["name"]))} for row in metrics(found)],
-        "gates": gates,
+        "gates": gates if is_open else [_as_it_stood(gate) for gate in gates],
         "blocked": any(gate.state == "stop" for gate in gates),
         "open_now": open_now(asked, gates, signatures),
+        "said": words,
         "owed": signatures,
         "why_not": why_not,
         "statements": _statements(session, asked) if is_open and why_not is None else {},
-        "bundles": [share(bundle, version.model_id) for bundle in bundles.holding(session, version.model)],
+        "bundles": [
+            share(bundle, version) for bundle in bundles.holding(session, version.model) if _bakes(bundle, version)
+        ],
         "uses": catalog.uses_of(session, version.model),
         "events": _events(log),
         "may_comment": is_open and _may_comment(asked),
         "may_withdraw": is_open and access.may(Permission.SUBMIT, version.model.team_id),
         "is_open": is_open,
     }
+
+
+def _as_it_stood(gate: policies.Gate) -> policies.Gate:
+    """Of a request that ended: who could still sign does not matter any more."""
+    return gate if gate.state == "ok" else replace(gate, state="stop", why="Not reached before the request ended.")
 
 
 def _may_comment(asked: ReleaseRequest) -> bool:
@@ -95,9 +116,7 @@ def _may_comment(asked: ReleaseRequest) -> bool:
 
 def _statements(session: Session, asked: ReleaseRequest) -> dict[str, list[str]]:
     person = accounts.load_person(session, person_id=g.actor.person_id)
-    return {
-        outcome.value: pieces(approvals.statement(asked, person=person, outcome=outcome)) for outcome in Outcome
-    }
+    return {outcome.value: pieces(approvals.statement(asked, person=person, outcome=outcome)) for outcome in Outcome}
 
 
 def pieces(statement: str) -> list[str]:
@@ -120,7 +139,8 @@ def changed(found: compare.Comparison) -> str:
     parts, same = found.parts(), found.unchanged()
     if not parts:
         return f"nothing since version {found.base.number}, the last approved."
-    rest = f" {_sentence(same)} {'is' if len(same) == 1 and not same[0].endswith('s') else 'are'} the same." if same else ""
+    verb = "is" if same == ["the card"] else "are"
+    rest = f" {_sentence(same)} {verb} the same." if same else ""
     return f"{_join(parts)}, since version {found.base.number}, the last approved.{rest}"
 
 
@@ -196,12 +216,41 @@ def _shown(value: Any) -> str:
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
-def share(bundle: Bundle, model_id: UUID) -> tuple[str, str]:
-    """A bundle's name and how this model is split in it."""
-    members = [member for member in bundle.members if member.model_id == model_id]
+def said(asked: ReleaseRequest) -> list[Said]:
+    """Comments and the reasons of decisions, oldest first. The requester's note stands in the plain lines."""
+    acts = {Outcome.APPROVE: "approved", Outcome.REQUEST_CHANGES: "asked for changes", Outcome.REJECT: "rejected"}
+    comments = [
+        Said(filters.who(entry.author), "" if entry.kind == "comment" else entry.kind, entry.created_at, entry.text)
+        for entry in asked.dossier
+        if entry.kind != "request"
+    ]
+    reasons = [
+        Said(
+            decision.person.username,
+            acts[decision.outcome] + (f"; void: {decision.void_reason}" if decision.voided_at else ""),
+            decision.decided_at,
+            decision.reason,
+        )
+        for decision in asked.decisions
+    ]
+    return sorted([*comments, *reasons], key=lambda item: item.when)
+
+
+def _bakes(bundle: Bundle, version: ModelVersion) -> bool:
+    """Whether the approval of this version asks for a build of the bundle."""
+    followed = {"approved"} | {alias.name for alias in version.aliases}
+    return any(
+        member.model_id == version.model_id and (member.version_id == version.id or member.follow in followed)
+        for member in bundle.members
+    )
+
+
+def share(bundle: Bundle, version: ModelVersion) -> tuple[str, str]:
+    """A bundle's name and how the version's model is split in it."""
     return bundle.full_name, ", ".join(
         f"{f'version {member.version.number}' if member.version else f'what is {member.follow}'}: {member.weight} %"
-        for member in members
+        for member in bundle.members
+        if member.model_id == version.model_id
     )
 
 

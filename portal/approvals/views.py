@@ -100,9 +100,6 @@ def _page(asked: ReleaseRequest, form: Form, **forms: Any) -> tuple[str, int]:
     decision.seen_release.data, decision.seen_dossier.data = asked.release_digest, asked.dossier_digest
     decision.code.data = ""
     said_since = reading.since(asked, seen)
-    status = form.status
-    if status == 422 and said_since != []:
-        status = 409
     return render_template(
         "approvals/review.html",
         **reading.page(db.session(), asked),
@@ -111,4 +108,4 @@ def _page(asked: ReleaseRequest, form: Form, **forms: Any) -> tuple[str, int]:
         withdraw_form=forms.get("withdraw") or WithdrawForm(formdata=None),
         said_since=said_since,
         is_stale=isinstance(form.refusal, Stale) or said_since != [],
-    ), status
+    ), form.status

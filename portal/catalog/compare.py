@@ -10,7 +10,6 @@ from portal import db
 from portal.catalog import bp, model
 from portal.catalog.version import metrics
 from registry import approvals, catalog, compare
-from registry.errors import Invalid
 from registry.orm.catalog import ModelVersion
 
 SHOWN = 500
@@ -28,10 +27,12 @@ class Part:
 
 @bp.get("/models/<team>/<name>/compare")
 def choose(team: str, name: str) -> BaseResponse:
-    """From the two fields of the form to the address of the comparison."""
-    a, b = request.args.get("base", type=int), request.args.get("version", type=int)
-    if a is None or b is None:
-        raise Invalid("choose two version numbers", hint="For example 3 and 4.")
+    """From the two fields of the form to the address of the comparison; by default the newest against the approved."""
+    found = model.load(team, name)
+    b = request.args.get("version", found.versions_made, type=int)
+    a = request.args.get("base", found.latest_approved or b - 1, type=int)
+    if found.versions_made < 2:
+        return redirect(url_for("catalog.versions", team=team, name=name), 302)
     return redirect(url_for("catalog.compare", team=team, name=name, a=a, b=b), 302)
 
 

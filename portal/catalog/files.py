@@ -11,7 +11,7 @@ from portal import db
 from portal.catalog import bp
 from portal.installation import here
 from registry import catalog, jobs, wording
-from registry.errors import Forbidden, NotFound
+from registry.errors import Forbidden, NotFound, Unavailable
 from registry.orm.catalog import ModelVersion
 from registry.orm.job import Job
 
@@ -36,9 +36,10 @@ def file(team: str, name: str, ref: str, path: str) -> BaseResponse:
     if held is None:
         raise NotFound(f"version {found.number} has no file {path}")
     store = here().store
+    if not store.has(held.digest):
+        raise Unavailable(f"the bytes of {path} are missing from the store", hint="Tell an operator.")
     if "Range" in request.headers:
-        source = store.open(held.digest)
-        body: Any = FileWrapper(source)
+        body: Any = FileWrapper(store.open(held.digest))
     else:
         body = store.chunks(held.digest)
     response = current_app.response_class(body, mimetype="application/octet-stream", direct_passthrough=True)

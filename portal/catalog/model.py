@@ -11,7 +11,7 @@ from portal.catalog import bp, cards, history, reading
 from portal.catalog.forms import AliasForm, SettingsForm, UseForm
 from portal.forms import Form
 from registry import access as rules
-from registry import accounts, approvals, catalog, paging
+from registry import accounts, approvals, bundles, catalog, paging
 from registry.access import Permission
 from registry.errors import Stale
 from registry.orm.catalog import ModelVersion, RegisteredModel, Visibility
@@ -57,7 +57,7 @@ def model(team: str, name: str) -> str:
     if found.versions_made:
         version = catalog.get_version(session, found.full_name, "approved" if approved else "latest", actor=g.actor)
     asked = approvals.open_request_of(session, version) if version and approved else None
-    served = reading.serving(session, found, version) if version and approved else []
+    served = reading.serving(session, version, bundles.holding(session, found)) if version and approved else []
     form = _use_form()
     return render_template(
         "catalog/model.html",

@@ -1,6 +1,6 @@
 """What the catalogue's pages show beside the rows themselves, each question in one statement."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -8,13 +8,14 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload, load_only
 
-from registry import bundles, catalog, proofs
+from registry import catalog, lineage, proofs
 from registry.access import Actor
 from registry.orm.account import Team
 from registry.orm.approval import ReleaseRequest
 from registry.orm.audit import AuditEntry, AuditPayload
 from registry.orm.catalog import Alias, ModelVersion, RegisteredModel, Stage
 from registry.orm.image import Build, BuildState, Bundle, Image
+from registry.orm.lineage import LineageEdge
 
 ON_THE_WAY = (Stage.IN_REVIEW, Stage.READY, Stage.CHECKING, Stage.CHECK_FAILED)
 """Stages that are counted by looking: few versions are in them at a time."""
@@ -92,10 +93,10 @@ class Serving:
     weight: int
 
 
-def serving(session: Session, model: RegisteredModel, version: ModelVersion) -> list[Serving]:
-    """Where a version runs as its bundles stand: one row per route."""
-    holders = [bundle for bundle in bundles.holding(session, model) if bundle.current_image is not None]
+def serving(session: Session, version: ModelVersion, holders: Sequence[Bundle]) -> list[Serving]:
+    """Where a version runs: one row per route of those ``holders`` whose current image has it."""
     recipes = _recipes(session, [bundle.current_image.id for bundle in holders if bundle.current_image])
+    model = version.model
     found = []
     for bundle in holders:
         image = bundle.current_image
@@ -116,9 +117,9 @@ def _recipes(session: Session, image_ids: Sequence[UUID]) -> dict[UUID, Mapping[
     return {image_id: recipe for image_id, recipe in session.execute(query) if image_id is not None}
 
 
-def builds_of(session: Session, model: RegisteredModel, version: ModelVersion) -> list[Build]:
+def builds_of(session: Session, version: ModelVersion, holders: Sequence[Bundle]) -> list[Build]:
     """Builds that bake this version, newest first, among the latest of the bundles that hold its model."""
-    ids = [bundle.id for bundle in bundles.holding(session, model)]
+    ids = [bundle.id for bundle in holders]
     query = select(Build).where(Build.bundle_id.in_(ids)).order_by(Build.id.desc()).limit(BUILDS_LOOKED_AT)
     return [build for build in session.scalars(query) if _holds(build, version)] if ids else []
 
@@ -144,6 +145,11 @@ def log_of_model(
     asked = select(ReleaseRequest.id, ReleaseRequest.version_id).where(ReleaseRequest.version_id.in_(numbers))
     labels |= {f"request:{ident.hex}": f"Version {numbers[version]}" for ident, version in session.execute(asked)}
     return proofs.timeline(session, [model.audit_ref(), *labels], most=100), labels
+
+
+def in_order(edges: Iterable[LineageEdge]) -> list[LineageEdge]:
+    """As people read them: what it was trained on first, then by name."""
+    return sorted(edges, key=lambda edge: (lineage.RELATIONS.index(edge.relation), edge.ref))
 
 
 @dataclass(frozen=True)

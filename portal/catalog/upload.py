@@ -1,21 +1,19 @@
-"""A new version from the browser: a plain form that streams its files, which a script improves."""
+"""A new version from the browser: a plain form that streams its files.
 
-from collections.abc import Mapping
+js/upload.js improves it: it sends each file by itself to /api/v1/blobs/<digest>, and the form then carries digests.
+"""
+
 from typing import Any
 
-from flask import Blueprint, Response, current_app, flash, g, redirect, render_template, request, url_for
-from werkzeug.exceptions import LengthRequired
+from flask import Blueprint, flash, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from formats import digest as digests
 from portal import access, db
 from portal.catalog import reading, receiving
 from portal.catalog.upload_form import UploadForm, template
 from portal.installation import here
-from registry import access as rules
-from registry import catalog, uploads, versions
+from registry import catalog, versions
 from registry.access import Permission
-from registry.errors import Invalid
 from registry.orm.catalog import ModelVersion
 
 bp = Blueprint("uploads", __name__, url_prefix="/upload")
@@ -83,41 +81,3 @@ def _register(form: UploadForm) -> tuple[ModelVersion, bool]:
     )
     db.session().flush()
     return catalog.get_version(db.session(), full_name, version.number, actor=g.actor), is_new
-
-
-# ----------------------------------------------------------------------------------------- for js/upload.js
-
-
-@bp.route("/blobs/<digest>", methods=["HEAD"])
-@access.needs(Permission.PUSH)
-def known(digest: str) -> Response:
-    """Whether these bytes are here already and mine to refer to: 200 or 404."""
-    blob = uploads.may_refer(db.session(), _digest(digest), actor=g.actor)
-    return _empty(200 if blob is not None else 404)
-
-
-@bp.put("/blobs/<digest>")
-@access.needs(Permission.PUSH)
-@access.takes_files
-def send(digest: str) -> Response:
-    """The bytes of one file: streamed with no unit open, noted in a short one after it."""
-    if request.content_length is None:
-        raise LengthRequired
-    rules.require(g.actor, Permission.PUSH)
-    limit = here().settings.max_upload_bytes
-    stored, size = here().store.put(request.stream, expected=_digest(digest), limit=limit)
-    with db.separate() as unit:
-        uploads.note(unit, actor=g.actor, digest=stored, size=size)
-    return _empty(201)
-
-
-def _digest(text: str) -> str:
-    try:
-        digests.parse(text)
-    except ValueError as error:
-        raise Invalid(str(error)) from None
-    return text
-
-
-def _empty(status: int, headers: Mapping[str, str] | None = None) -> Response:
-    return current_app.response_class(status=status, headers=headers)

@@ -9,7 +9,7 @@ from portal import access, db, filters
 from portal.catalog import bp, cards, files, history, reading
 from portal.catalog.forms import SubmitForm, WithdrawForm, lines
 from registry import access as rules
-from registry import approvals, catalog, compare, jobs, lineage, policies, versions, wording
+from registry import approvals, bundles, catalog, compare, jobs, lineage, policies, versions, wording
 from registry.access import Permission
 from registry.errors import WrongStage
 from registry.orm.approval import ReleaseRequest, RequestState
@@ -47,7 +47,8 @@ def version(team: str, name: str, ref: str) -> Answer:
     job = jobs.of_subject(session, found.id)
     base = approvals.last_approved_before(session, found)
     log = reading.log_of_version(session, found)
-    builds, served = reading.builds_of(session, model, found), reading.serving(session, model, found)
+    holders = bundles.holding(session, model)
+    builds, served = reading.builds_of(session, found, holders), reading.serving(session, found, holders)
     graph = lineage.around(session, found, actor=g.actor)
     is_open = asked is not None and asked.state is RequestState.OPEN
     filters.name_actors(_mentioned(found, asked))
@@ -67,6 +68,7 @@ def version(team: str, name: str, ref: str) -> Answer:
         base=base,
         metrics=metrics(compare.compare(session, base, found, actor=g.actor)),
         graph=graph,
+        sources=reading.in_order(graph.sources),
         builds=builds,
         served=served,
         card=cards.body(found),
@@ -157,6 +159,7 @@ def _submit(found: ModelVersion, form: SubmitForm) -> ReleaseRequest:
 def withdraw(team: str, name: str, ref: str) -> Answer:
     """Take the request back."""
     found = load(team, name, ref)
+    rules.require(g.actor, Permission.SUBMIT, team_id=found.model.team_id)
     asked = approvals.open_request_of(db.session(), found)
     if asked is None or asked.state is not RequestState.OPEN:
         raise WrongStage(f"version {found.number} is not in review", hint="Open its page to see where it is.")

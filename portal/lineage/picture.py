@@ -8,7 +8,7 @@ from portal.lineage.walk import Node, Walk
 BOX = (216, 46)
 GAP = (64, 14)
 MARGIN = 4
-LETTERS = 27
+LETTERS = 25
 """Letters of a name that fit in a box."""
 
 
@@ -26,7 +26,7 @@ class Box:
     def title(self) -> str:
         """The name, cut in the middle where it is too long: both ends tell names apart."""
         name = self.node.name
-        return name if len(name) <= LETTERS else f"{name[: LETTERS - 12]}…{name[-11:]}"
+        return name if len(name) <= LETTERS else f"{name[: LETTERS - 11]}…{name[-10:]}"
 
     @property
     def under(self) -> str:

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
+from portal.catalog import reading
 from registry import lineage
 from registry.access import Actor
 from registry.orm.catalog import ModelVersion
@@ -88,7 +89,7 @@ def _version(version: ModelVersion, relation: str, level: int) -> Node:
 
 
 def _up(session: Session, version: ModelVersion, node: Node, seen: set[UUID], budget: _Budget, actor: Actor) -> None:
-    edges = lineage.sources_of(session, version)
+    edges = reading.in_order(lineage.sources_of(session, version))
     hidden = lineage.hidden_parents(session, edges, actor=actor)
     parents = _parents(session, edges)
     for edge in edges:

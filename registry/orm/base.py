@@ -7,7 +7,6 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -38,9 +37,9 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
 
 
-JsonType = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 uuid_pk = Annotated[UUID, mapped_column(sa.Uuid, primary_key=True, default=clock.new_id)]
-Json = Annotated[Any, mapped_column(JsonType)]
+# Not JSONB: that would rewrite numbers (1e16 comes back as an integer), and what is read back must hash as written.
+Json = Annotated[Any, mapped_column(sa.JSON)]
 created = Annotated[datetime, mapped_column(default=clock.now)]
 
 

@@ -60,6 +60,7 @@ def survives(installation, name, points, work, check):
         assert code == -signal.SIGKILL, f"{point}: ended with {code}, not killed: {said}"
         with installation.database.read() as session:
             proofs.verify(session)
+        installation.let_leases_run_out()
         code, _, said = work()
         assert code == 0, f"after a kill at {point}: {said}"
         check(point)

@@ -34,6 +34,26 @@ class Row:
     args: Arguments | None = None
 
 
+def model(facts: Facts) -> Mapping[str, Any]:
+    """The scene's model."""
+    return dict(facts["model"])
+
+
+def version(facts: Facts) -> Mapping[str, Any]:
+    """Its approved version."""
+    return {**facts["model"], "ref": "1"}
+
+
+def review(facts: Facts) -> Mapping[str, Any]:
+    """The open request of its version 2."""
+    return {"request_id": facts["request_id"]}
+
+
+def build(facts: Facts) -> Mapping[str, Any]:
+    """The build that the approval queued."""
+    return {"build_id": facts["build_id"]}
+
+
 PERSON = {"username": "ben"}
 TEAM = {"slug": "payments"}
 
@@ -56,6 +76,50 @@ ROUTES: dict[str, Row] = {
     "account.revoke_token": Row(SIGNED_IN),
     "account.services": Row(SCIENTISTS, {}),
     "home.index": Row(SIGNED_IN, {}),
+    "catalog.index": Row(STAFF, {}),
+    "catalog.export": Row(STAFF, {}),
+    "catalog.model": Row(STAFF, model),
+    "catalog.versions": Row(STAFF, model),
+    "catalog.consumers": Row(STAFF, model),
+    "catalog.activity": Row(STAFF, model),
+    "catalog.settings": Row(SCIENTISTS, model),
+    "catalog.choose": Row(STAFF, model),
+    "catalog.compare": Row(STAFF, lambda facts: {**facts["model"], "a": 1, "b": 2}),
+    "catalog.compare_latest": Row(STAFF, lambda facts: {**facts["model"], "b": 2}),
+    "catalog.version": Row(STAFF, version),
+    "catalog.status": Row(STAFF, version),
+    "catalog.log": Row(STAFF, version),
+    "catalog.report": Row(STAFF, lambda facts: {**version(facts), "step": "scan"}),
+    "catalog.file": Row(SCIENTISTS | REVIEWERS, lambda facts: {**version(facts), "path": "sample.jsonl"}),
+    "catalog.submit": Row(SCIENTISTS),
+    "catalog.withdraw": Row(SCIENTISTS, lambda facts: {**facts["model"], "ref": "2"}),
+    "catalog.retry": Row(SCIENTISTS, version),
+    "catalog.tag": Row(SCIENTISTS, version),
+    "catalog.remove_alias": Row(SCIENTISTS, lambda facts: {**facts["model"], "alias": "champion"}),
+    "lineage.model": Row(STAFF, model),
+    "lineage.version": Row(STAFF, version),
+    "lineage.export": Row(STAFF, version),
+    "uploads.new": Row(SCIENTISTS, {}),
+    "approvals.queue": Row(STAFF, {}),
+    "approvals.review": Row(STAFF, review),
+    "approvals.comment": Row(SCIENTISTS | REVIEWERS),
+    "approvals.withdraw": Row(SCIENTISTS),
+    "bundles.index": Row(STAFF, {}),
+    "bundles.new": Row(BUILDERS, {}),
+    "bundles.bundle": Row(STAFF, model),
+    "bundles.bake": Row(BUILDERS, model),
+    "bundles.accept": Row(BUILDERS, build),
+    "builds.index": Row(STAFF, {}),
+    "builds.build": Row(STAFF, build),
+    "builds.log": Row(STAFF, build),
+    "builds.retry": Row(BUILDERS, build),
+    "images.index": Row(STAFF, {}),
+    "images.image": Row(STAFF),
+    "images.document": Row(STAFF),
+    "audit.index": Row(AUDITORS, {}),
+    "audit.entry": Row(AUDITORS, {"seq": 0}),
+    "audit.proof": Row(AUDITORS),
+    "audit.checkpoint": Row(AUDITORS),
     "admin.people": Row(ADMINISTRATORS, {}),
     "admin.new_person": Row(ADMINISTRATORS, {}),
     "admin.person": Row(ADMINISTRATORS, PERSON),

@@ -31,7 +31,7 @@ def rules(app: Flask) -> Iterator[tuple[Rule, str]]:
     """Every route of the pages with one method to try it with; the API has a table of its own."""
     for rule in app.url_map.iter_rules():
         if not rule.rule.startswith(("/api/", "/.well-known/")):
-            yield rule, "GET" if "GET" in (rule.methods or ()) else "POST"
+            yield rule, next(method for method in ("GET", "POST", "PUT", "HEAD") if method in (rule.methods or ()))
 
 
 def address(app: Flask, rule: Rule, row: Row, scene: dict[str, Any]) -> str:

@@ -298,7 +298,7 @@ class Running:
         return self
 
     def is_ready(self):
-        return requests.get(f"{self.rest}/v2/health/ready", timeout=5).status_code == 200
+        return requests.get(f"{self.rest}/v2/health/ready", timeout=30).status_code == 200
 
     def infer(self, route, inputs, *, version=None, headers=None, **message):
         path = f"/v2/models/{route}{f'/versions/{version}' if version else ''}/infer"
@@ -313,7 +313,7 @@ class Running:
 
     def metric(self, name, **labels):
         """The value of one series; 0 for a counter that has not counted yet."""
-        text = requests.get(f"{self.rest}/metrics", timeout=5).text
+        text = requests.get(f"{self.rest}/metrics", timeout=30).text
         for line in text.splitlines():
             series, _, value = line.rpartition(" ")
             if series.partition("{")[0] == name and all(f'{key}="{text}"' in series for key, text in labels.items()):

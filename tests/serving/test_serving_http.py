@@ -29,7 +29,7 @@ def strict(trained, tmp_path_factory):
     image = si.build(
         folder / "image", {"payments/voice:1": trained["voice-1"]}, {"feedback": {"payments/voice:1": 100}}
     )
-    running = si.Running(image, folder / "server.log", read_seconds=1, max_body=2000)
+    running = si.Running(image, folder / "server.log", read_seconds=1, max_body=2000, log_level="warning")
     try:
         yield running.wait_ready()
     finally:
@@ -264,6 +264,13 @@ def test_a_client_that_does_not_read_is_not_served_on_and_on(connect, strict):
     client.timeout(20)
     with pytest.raises(ConnectionError):  # and after a while it has hung up
         client.flood(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+
+
+def test_a_quiet_log_has_no_line_per_request(connect, strict):
+    client = connect(strict)
+    client.send(infer() + infer(route="nothing"))
+    assert [client.read()[0], client.read()[0]] == [200, 404]
+    assert strict.log_path.read_text() == ""
 
 
 def test_requests_that_cross_a_buffer_keep_their_borders(connect):

@@ -6,7 +6,6 @@ import { Sha256 } from "./sha256.js";
 const PIECE = 4 << 20;
 const form = document.querySelector("form[data-upload]");
 const ENDINGS = { model_file: ["joblib", "pkl", "pickle"], sample_file: ["jsonl", "ndjson"], requirements_file: ["txt"] };
-const KEPT = { 413: "It is larger than this server takes.", 422: "It changed while it was sent. Try again.", 507: "The server's disk is full: tell an operator." };
 
 class Refused extends Error {}
 class SignedOut extends Error {}
@@ -85,9 +84,19 @@ async function digest({ place, file }) {
 }
 
 async function isThere(url) {
-  const answer = await fetch(url, { method: "HEAD", redirect: "manual" });
-  if (answer.type === "opaqueredirect" || answer.status === 401) throw new SignedOut();
+  const answer = await fetch(url, { method: "HEAD" });
+  if (answer.status === 401) throw new SignedOut();
   return answer.ok;
+}
+
+// What the server said, which is a problem document (RFC 9457).
+function words(request) {
+  try {
+    const problem = JSON.parse(request.responseText);
+    return `${problem.detail}. ${problem.hint}`.trim();
+  } catch {
+    return `The server refused it (${request.status}). Try again.`;
+  }
 }
 
 function send(url, { place, file }) {
@@ -101,7 +110,7 @@ function send(url, { place, file }) {
     request.addEventListener("load", () => {
       if (request.status === 200 || request.status === 201) resolve();
       else if (request.status === 401 || request.status === 400) reject(new SignedOut());
-      else reject(new Refused(KEPT[request.status] ?? `The server refused it (${request.status}). Try again.`));
+      else reject(new Refused(words(request)));
     });
     request.addEventListener("error", () => reject(new Refused("The connection broke. Press Upload again: what arrived whole is not sent twice.")));
     request.open("PUT", url);
