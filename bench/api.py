@@ -1,66 +1,91 @@
-"""Measures calls of the API at many models, on SQLite and (COUNTERSIGN_TEST_POSTGRES) PostgreSQL, against our limits.
+"""Calls of the API at many models, on both databases: whole WSGI calls with token check, access filter and JSON."""
 
-    python -m bench.api --models 1000 100000 --calls 300
-
-Each figure is the median of a whole WSGI call: token check, access filter, JSON, and for writes the commit with its
-audit entry. PostgreSQL databases are made beside the one of the URL and dropped.
-"""
-
-import argparse
-import io
 import itertools
 import json
-import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import psycopg
 import sqlalchemy as sa
+from flask import Flask
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from bench import seeding
+from bench import databases, seeding
+from bench.figures import Figure, NotMeasured, Options, Result, Target
+from bench.installation import HOME
 from portal import create_app, logs
-from registry import schema
 from registry.db import Database
 from registry.settings import Settings
 
-LIMITS = {"version by reference": 2.0, "page of 100 models": 6.0, "a later page of 100": 6.0, "create version": 6.0}
-"""Milliseconds, median."""
+WARM_UP_CALLS = 20
 CARD = "---\npurpose: Routes feedback\ntask: classification\nowner: payments\ncontact: '#voice'\n---\n# Model {}\n"
+Environ = dict[str, Any]
 
 
-@dataclass
-class Figure:
-    """One line of the table."""
+@dataclass(frozen=True)
+class Spent:
+    """Milliseconds of a call: median, 99th percentile, and the median of this process's CPU time."""
 
-    database: str
-    models: int
-    call: str
-    milliseconds: float
-
-    @property
-    def limit(self) -> float:
-        return LIMITS[self.call]
+    p50: float
+    p99: float
+    cpu: float
 
 
-def measure(app: Any, token: str, models: int, calls: int) -> Iterator[tuple[str, float]]:
-    """Median milliseconds of each call."""
-    middle = seeding.model_name(models // 2)
+def measure(options: Options) -> Result:
+    """Every call on every database at every size."""
+    logs.configure("WARNING")
+    result = Result()
+    url = databases.postgres_url()
+    for models in options.models:
+        result.figures += _on("SQLite", databases.sqlite(HOME / "api"), models, options)
+        if url:
+            result.figures += _on("PostgreSQL", databases.postgres(url), models, options)
+    if not url:
+        result.notes.append(f"PostgreSQL was not measured: {databases.POSTGRES} is not set (tools/postgres sets it)")
+    return result
 
-    def get(path: str) -> Callable[[], Any]:
-        return lambda: EnvironBuilder(path=path, headers={"Authorization": f"Bearer {token}"}).get_environ()
+
+def _on(kind: str, opened: AbstractContextManager[Database], models: int, options: Options) -> Iterator[Figure]:
+    """Seed one database, then measure."""
+    with opened as database, tempfile.TemporaryDirectory() as folder:
+        options.say(f"seeding {models:,} models on {kind}")
+        owner = seeding.owner(database)
+        seeding.models(database, owner, models)
+        settings = Settings(data_dir=Path(folder), secret_key="b" * 48, log_level="WARNING")
+        app, bare = create_app(settings, database), _bare(database)
+        reading = _spent(bare, lambda: EnvironBuilder("/read").get_environ(), options.calls)
+        writing = _spent(bare, lambda: EnvironBuilder("/write", method="POST").get_environ(), options.calls)
+        for call, most, make in _calls(app, owner.token, models):
+            options.say(f"{call}, {models:,} models, {kind}")
+            spent = _spent(app, make, options.calls)
+            writes = call == "create version"
+            yield Figure(
+                f"{call}, {models:,} models, {kind}",
+                spent.p50,
+                "ms",
+                (writing if writes else reading).p50,
+                "bare Flask, INSERT and COMMIT" if writes else "bare Flask, SELECT 1",
+                Target(most),
+                f"p99 {spent.p99:.1f} ms, CPU {spent.cpu:.1f} ms",
+            )
+
+
+def _calls(app: Flask, token: str, models: int) -> Iterator[tuple[str, float, Callable[[], Environ]]]:
+    """Each call, the most milliseconds its median may take, and what makes its requests."""
+    headers = {"Authorization": f"Bearer {token}"}
+
+    def get(path: str) -> Callable[[], Environ]:
+        return lambda: EnvironBuilder(path=path, headers=headers).get_environ()
 
     numbers = itertools.count()
 
-    def create() -> Any:
+    def create() -> Environ:
         number = next(numbers)
         body = {
             "files": [
@@ -74,102 +99,60 @@ def measure(app: Any, token: str, models: int, calls: int) -> Iterator[tuple[str
             "environment": {"python": "3.11.7", "distributions": {"scikit-learn": "1.9.1"}},
         }
         path = f"/api/v1/models/{seeding.model_name(number % models)}/versions"
-        headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": str(uuid4())}
-        return EnvironBuilder(path=path, method="POST", json=body, headers=headers).get_environ()
+        keyed = headers | {"Idempotency-Key": str(uuid4())}
+        return EnvironBuilder(path=path, method="POST", json=body, headers=keyed).get_environ()
 
-    cursor = _deep_cursor(app, token, models)
-    yield "version by reference", _median(app, get(f"/api/v1/models/{middle}/versions/champion"), calls)
-    yield "page of 100 models", _median(app, get("/api/v1/models?limit=100"), calls)
-    yield "a later page of 100", _median(app, get(f"/api/v1/models?limit=100&cursor={cursor}"), calls)
-    yield "create version", _median(app, create, calls)
+    middle = seeding.model_name(models // 2)
+    yield "version by reference", 2.0, get(f"/api/v1/models/{middle}/versions/champion")
+    yield "first page of 100 models", 6.0, get("/api/v1/models?limit=100")
+    yield "page of 100 models half-way", 6.0, get(f"/api/v1/models?limit=100&cursor={_deep_cursor(app, get, models)}")
+    yield "create version", 6.0, create
 
 
-def _deep_cursor(app: Any, token: str, models: int) -> str:
+def _deep_cursor(app: Flask, get: Callable[[str], Callable[[], Environ]], models: int) -> str:
     """A cursor half-way down the list."""
     cursor = ""
     for _ in range(models // 200 // 2):
-        path = f"/api/v1/models?limit=200&cursor={cursor}"
-        environ = EnvironBuilder(path=path, headers={"Authorization": f"Bearer {token}"}).get_environ()
-        cursor = json.loads(_call(app, environ))["next"]
+        cursor = json.loads(_call(app, get(f"/api/v1/models?limit=200&cursor={cursor}")()))["next"]
     return cursor
 
 
-def _median(app: Any, make: Callable[[], Any], calls: int) -> float:
-    times = []
-    for place in range(calls + 20):
+def _bare(database: Database) -> Flask:
+    """What Flask and the same database take with nothing of ours: one statement, and one row stored."""
+    app = Flask("bare")
+    with database.engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE bare (id INTEGER)"))
+    insert = sa.text("INSERT INTO bare VALUES (1)")
+
+    @app.get("/read")
+    def read() -> str:
+        with database.engine.connect() as connection:
+            return str(connection.execute(sa.text("SELECT 1")).scalar())
+
+    @app.post("/write")
+    def write() -> str:
+        with database.engine.begin() as connection:
+            connection.execute(insert)
+        return "1"
+
+    return app
+
+
+def _spent(app: Flask, make: Callable[[], Environ], calls: int) -> Spent:
+    wall, cpu = [], []
+    for place in range(calls + WARM_UP_CALLS):
         environ = make()
-        began = time.perf_counter()
+        began, computed = time.perf_counter(), time.process_time()
         _call(app, environ)
-        if place >= 20:
-            times.append(time.perf_counter() - began)
-    return statistics.median(times) * 1000
+        if place >= WARM_UP_CALLS:
+            cpu.append((time.process_time() - computed) * 1000)
+            wall.append((time.perf_counter() - began) * 1000)
+    return Spent(statistics.median(wall), statistics.quantiles(wall, n=100)[98], statistics.median(cpu))
 
 
-def _call(app: Any, environ: Any) -> bytes:
+def _call(app: Flask, environ: Environ) -> bytes:
     body, status, _ = run_wsgi_app(app, environ)
     answer = b"".join(body)
     if int(status[:3]) >= 300:
-        raise SystemExit(f"{environ['PATH_INFO']}: {status} {answer.decode()}")
+        raise NotMeasured(f"{environ['PATH_INFO']}: {status} {answer.decode()}")
     return answer
-
-
-@contextmanager
-def sqlite(folder: Path) -> Iterator[Database]:
-    """A database file."""
-    database = Database(f"sqlite:///{folder / 'bench.db'}")
-    yield database
-    database.close()
-
-
-@contextmanager
-def postgres(url: str) -> Iterator[Database]:
-    """A database beside the one of ``url``, dropped at the end."""
-    name = f"countersign_bench_{os.getpid()}"
-    with psycopg.connect(url, autocommit=True) as server:
-        server.execute(f'CREATE DATABASE "{name}"')
-        database = Database(sa.make_url(url).set(database=name).render_as_string(hide_password=False))
-        try:
-            yield database
-        finally:
-            database.close()
-            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-
-
-def run(opened: Any, kind: str, models: int, calls: int, folder: Path) -> list[Figure]:
-    """Seed one database and measure."""
-    with opened as database:
-        schema.upgrade(database)
-        token = seeding.seed(database, models)
-        settings = Settings(data_dir=folder, secret_key="b" * 48, log_level="WARNING")
-        app = create_app(settings, database)
-        return [Figure(kind, models, call, spent) for call, spent in measure(app, token, models, calls)]
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Print the table; 1 when a limit is passed."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--models", type=int, nargs="+", default=[1_000, 100_000])
-    parser.add_argument("--calls", type=int, default=300)
-    chosen = parser.parse_args(arguments)
-    logs.configure("WARNING")
-    figures: list[Figure] = []
-    for models in chosen.models:
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch)
-            figures += run(sqlite(folder), "SQLite", models, chosen.calls, folder)
-            if url := os.environ.get("COUNTERSIGN_TEST_POSTGRES"):
-                figures += run(postgres(url), "PostgreSQL", models, chosen.calls, folder)
-    out = io.StringIO()
-    print(f"{'database':<12}{'models':>9}  {'call':<22}{'p50 ms':>8}{'limit':>7}{'of limit':>10}", file=out)
-    for figure in figures:
-        share = figure.milliseconds / figure.limit
-        print(
-            f"{figure.database:<12}{figure.models:>9,}  {figure.call:<22}{figure.milliseconds:>8.2f}{figure.limit:>7.1f}{share:>9.0%}",
-            file=out,
-        )
-    sys.stdout.write(out.getvalue())
-    return int(any(figure.milliseconds > figure.limit for figure in figures))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from builders.containers import EngineError
+from builders.engine import connect
 from registry import accounts, schema, tokens
 from registry.access import ALL_SCOPES, Actor
 from registry.db import Database
@@ -14,6 +16,7 @@ from registry.settings import Settings
 from tools.stack import ROOT, Stack, fresh
 
 HOME = ROOT / "var" / "bench"
+BASE = ROOT / "var" / "base" / "base.oci.tar"
 WARM = frozenset({"store", "layers", "keys"})
 """Kept between runs: wheels and image layers, which an installation that has baked before has too."""
 TEAM = "payments"
@@ -49,9 +52,8 @@ def base_environ(isolation: str) -> dict[str, str]:
     """Settings of an installation with embedded defaults, whatever the caller's environment says."""
     environ = {"COUNTERSIGN_ENV": "development", "COUNTERSIGN_SECRET_KEY": "", "COUNTERSIGN_DATABASE_URL": ""}
     environ |= {"COUNTERSIGN_ISOLATION": isolation, "COUNTERSIGN_LOG_LEVEL": "INFO"}
-    base = ROOT / "var" / "base" / "base.oci.tar"
-    if "COUNTERSIGN_BASE_IMAGE" not in os.environ and base.is_file():
-        environ["COUNTERSIGN_BASE_IMAGE"] = str(base)
+    if "COUNTERSIGN_BASE_IMAGE" not in os.environ and BASE.is_file():
+        environ["COUNTERSIGN_BASE_IMAGE"] = str(BASE)
     return environ
 
 
@@ -88,3 +90,14 @@ def _populate(database: Database) -> str:
         scientist = accounts.actor_for(accounts.load_person(session, username="sara"), second_factor=True)
         _, token = tokens.create(session, actor=scientist, name="bench", scopes=sorted(ALL_SCOPES), days=1)
     return token
+
+
+def containers_missing() -> str:
+    """The one thing without which models cannot run in containers here; empty when they can."""
+    try:
+        connect(os.environ)
+    except EngineError as error:
+        return str(error)
+    if os.environ.get("COUNTERSIGN_BASE_IMAGE") or BASE.is_file():
+        return ""
+    return "there is no base image; `make base-image` makes one"

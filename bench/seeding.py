@@ -1,13 +1,14 @@
 """Fills a database with a company's worth of models by bulk insert, as the domain would have left them."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from registry import approvals, clock, vault
+from registry import clock, vault
 from registry.access import ALL_SCOPES
 from registry.db import Database
 from registry.orm import Base
@@ -16,60 +17,68 @@ TABLES = Base.metadata.tables
 BATCH = 2_000
 SAMPLE = "sha256:" + "5" * 64
 MODEL_FILE = "sha256:" + "e" * 64
+TEAM = "payments"
 Rows = dict[str, list[dict[str, Any]]]
 
 
 def model_name(number: int) -> str:
     """``payments/model-000042``."""
-    return f"payments/model-{number:06d}"
+    return f"{TEAM}/model-{number:06d}"
 
 
-def seed(database: Database, models: int) -> str:
-    """Fill an empty, migrated database; returns a token of a scientist in the team that owns everything.
+@dataclass(frozen=True)
+class Owner:
+    """The team that owns every model, a scientist in it, and a token of theirs."""
 
-    Each model has a bundle that follows it, one checked version with two files, three metrics and an alias.
-    """
-    with database.write() as session:
-        approvals.lay_standard_policy(session)
+    team: UUID
+    person: UUID
+    token: str = ""
+
+
+def owner(database: Database) -> Owner:
+    """Fill an empty database with the one scientist of the one team."""
     token, handle, secret_hash = vault.new_token()
-    team, person, now = clock.new_id(), clock.new_id(), clock.now()
-    ref = f"person:{person.hex}"
+    made = Owner(clock.new_id(), clock.new_id(), token)
+    now, ref = clock.now(), f"person:{made.person.hex}"
+    person = {"id": made.person, "username": "ana", "name": "Ana", "active": True, "failed_logins": 0}
+    grant = {"id": clock.new_id(), "person_id": made.person, "role": "scientist", "bootstrap": False}
+    holder = {"person_id": made.person, "created_by": ref, "scopes": list(ALL_SCOPES), "name": "bench"}
+    secret = {"id": clock.new_id(), "handle": handle, "secret_hash": secret_hash, "expires_at": now + timedelta(days=30)}
     _insert(
         database,
         {
-            "teams": [{"id": team, "slug": "payments", "name": "Payments", "created_at": now}],
-            "people": [
-                {"id": person, "username": "ana", "name": "Ana", "active": True, "failed_logins": 0, "created_at": now}
-            ],
-            "team_members": [{"team_id": team, "person_id": person, "added_at": now}],
-            "role_grants": [
-                {
-                    "id": clock.new_id(),
-                    "person_id": person,
-                    "role": "scientist",
-                    "proposed_by": ref,
-                    "confirmed_by": ref,
-                }
-                | {"bootstrap": False, "created_at": now}
-            ],
-            "api_tokens": [
-                {"id": clock.new_id(), "handle": handle, "secret_hash": secret_hash, "name": "bench", "created_at": now}
-                | {"scopes": list(ALL_SCOPES), "person_id": person, "created_by": ref, "last_used_at": now}
-                | {"expires_at": now + timedelta(days=30)}
-            ],
-            "blobs": [{"digest": digest, "size": 1_000, "created_at": now} for digest in (SAMPLE, MODEL_FILE)],
-            "uploads": [{"digest": digest, "actor": ref, "created_at": now} for digest in (SAMPLE, MODEL_FILE)],
+            "teams": [{"id": made.team, "slug": TEAM, "name": "Payments", "created_at": now}],
+            "people": [person | {"created_at": now}],
+            "team_members": [{"team_id": made.team, "person_id": made.person, "added_at": now}],
+            "role_grants": [grant | {"proposed_by": ref, "confirmed_by": ref, "created_at": now}],
+            "api_tokens": [secret | holder | {"last_used_at": now, "created_at": now}],
         },
     )
-    for first in range(0, models, BATCH):
+    return made
+
+
+def models(database: Database, of: Owner, count: int) -> None:
+    """Add ``count`` models: each has a bundle that follows it, and one checked version with two files and an alias."""
+    _send_files(database, f"person:{of.person.hex}")
+    for first in range(0, count, BATCH):
         rows: Rows = {}
-        for number in range(first, min(models, first + BATCH)):
-            for table, row in _model(number, team, person):
+        for number in range(first, min(count, first + BATCH)):
+            for table, row in _model(number, of.team, of.person):
                 rows.setdefault(table, []).append(row)
         _insert(database, rows)
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("ANALYZE")
-    return token
+
+
+def _send_files(database: Database, ref: str) -> None:
+    now = clock.now()
+    _insert(
+        database,
+        {
+            "blobs": [{"digest": digest, "size": 1_000, "created_at": now} for digest in (SAMPLE, MODEL_FILE)],
+            "uploads": [{"digest": digest, "actor": ref, "created_at": now} for digest in (SAMPLE, MODEL_FILE)],
+        },
+    )
 
 
 def _insert(database: Database, rows: Rows) -> None:

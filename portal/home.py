@@ -1,20 +1,14 @@
-"""The first screen: what waits for this person, for how long, and the next step."""
+"""The first screen: what waits for this person, for how long, and the next step; beside it what they came to look for."""
 
-from flask import Blueprint, current_app, g, render_template, url_for
+from flask import Blueprint, g, render_template, url_for
 
-from portal import db
+from portal import access, db
 from portal.installation import here
-from registry import jobs, waiting
+from registry import catalog, jobs, paging, waiting
+from registry.access import Permission
 from registry.orm.account import Role
 
 bp = Blueprint("home", __name__)
-
-PAGES = {
-    "review": ("approvals.review", "request_id"),
-    "build": ("builds.build", "build_id"),
-    "role": ("admin.person", "username"),
-}
-"""Kind of waiting thing -> endpoint and the name of its one argument; a version's address has two."""
 
 FIRST = (
     Role.COMPLIANCE,
@@ -27,31 +21,36 @@ FIRST = (
 )
 """Whose empty state somebody with several roles reads."""
 
+UNDER_WAY = "Nothing to do:"
+"""How the next step of something begins that moves without this person."""
+
 
 @bp.get("/")
 def index() -> str:
     """Home by role."""
     session = db.session()
-    items = [(item, _url(item)) for item in waiting.for_actor(session, g.actor)]
-    roles = g.actor.roles
-    operates = bool(roles & {Role.OPERATOR, Role.ADMINISTRATOR})
+    found = [(item, address(item)) for item in waiting.for_actor(session, g.actor)]
+    sees = access.may(Permission.READ)
+    approved = catalog.Filters(stage="approved")
     return render_template(
         "home/index.html",
-        items=items,
-        role=next((role.value for role in FIRST if role in roles), "none"),
-        workers=jobs.alive_workers(session) if operates else None,
+        mine=[row for row in found if not row[0].next_step.startswith(UNDER_WAY)],
+        under_way=[row for row in found if row[0].next_step.startswith(UNDER_WAY)],
+        role=next((role.value for role in FIRST if role in g.actor.roles), "none"),
+        workers=jobs.alive_workers(session) if access.may(Permission.OPERATE) else None,
+        released=catalog.search(session, approved, paging.Cursor(limit=5), actor=g.actor).items if sees else None,
         url=here().settings.public_url.rstrip("/"),
     )
 
 
-def _url(item: waiting.Waiting) -> str | None:
+def address(item: waiting.Waiting) -> str:
+    """Where one deals with it."""
     if item.kind == "version":
-        name, _, number = item.ref.rpartition(":")
-        team, _, model = name.partition("/")
-        return _page("catalog.version", team=team, name=model, ref=number)
-    endpoint, argument = PAGES[item.kind]
-    return _page(endpoint, **{argument: item.ref})
-
-
-def _page(endpoint: str, **values: str) -> str | None:
-    return url_for(endpoint, **values) if endpoint in current_app.view_functions else None  # type: ignore[arg-type]
+        full_name, _, number = item.ref.rpartition(":")
+        team, _, name = full_name.partition("/")
+        return url_for("catalog.version", team=team, name=name, ref=number)
+    if item.kind == "review":
+        return url_for("approvals.review", request_id=item.ref)
+    if item.kind == "build":
+        return url_for("builds.build", build_id=item.ref)
+    return url_for("admin.person", username=item.ref)

@@ -15,7 +15,7 @@ from registry import access, accounts, audit, bundles, catalog, checking, clock,
 from registry.access import SYSTEM, Actor, Permission
 from registry.errors import Blocked, Conflict, Forbidden, Invalid, NotFound, SelfApproval, StaleReview, WrongStage
 from registry.locking import lock
-from registry.orm.account import Person, Role, ServiceAccount
+from registry.orm.account import ApiToken, Person, Role, ServiceAccount
 from registry.orm.approval import Decision, DossierEntry, Outcome, PolicyRevision, ReleaseRequest, RequestState
 from registry.orm.catalog import CheckReport, ModelVersion, RegisteredModel, Stage
 
@@ -118,6 +118,8 @@ def submit(session: Session, version: ModelVersion, *, actor: Actor, note: str, 
 
 def _lines(values: Sequence[str], name: str, *, least: int = 0) -> list[str]:
     lines = [text for text in (str(value).strip() for value in values) if text]
+    for text in lines:
+        names.storable(text, what=name, pointer=f"/{name}")
     if not least <= len(lines) <= 20 or any(len(text) > 300 for text in lines):
         raise Invalid(
             f"{name}: {len(lines)} given",
@@ -332,19 +334,24 @@ def _signed(decisions: Sequence[Decision]) -> list[policies.Signer]:
 
 
 def _barred(session: Session, request: ReleaseRequest) -> dict[UUID, str]:
-    """Who may not decide. A pipeline's acts count for the person who made its identity."""
+    """Who may not decide. A pipeline's acts count for whoever made its identity or holds a token of it."""
     barred: dict[UUID, str] = {}
     for ref, what in _acts(request):
         kind, _, ident = ref.partition(":")
         if kind == "service":
-            service = session.get(ServiceAccount, UUID(ident))
-            kind, _, ident = (service.created_by if service else "").partition(":")
-            barred_for = f"own the pipeline that {what}"
+            holders = select(ApiToken.created_by).where(ApiToken.service_id == UUID(ident))
+            barred |= {
+                _person(holder): f"hold a token of the pipeline that {what}" for holder in session.scalars(holders)
+            }
+            service = session.get_one(ServiceAccount, UUID(ident))
+            barred[_person(service.created_by)] = f"own the pipeline that {what}"
         else:
-            barred_for = what
-        if kind == "person":
-            barred[UUID(ident)] = barred_for
+            barred[_person(ref)] = what
     return barred
+
+
+def _person(ref: str) -> UUID:
+    return UUID(ref.removeprefix("person:"))
 
 
 def gates_of(session: Session, request: ReleaseRequest) -> list[policies.Gate]:
@@ -424,6 +431,11 @@ def decide(
     """
     access.require(actor, Permission.DECIDE)
     _lock_open(session, request)
+    person = accounts.load_person(session, person_id=actor.person_id)
+    actor = accounts.actor_for(person, second_factor=actor.second_factor)  # with the roles of this moment
+    access.require(actor, Permission.DECIDE)
+    if not person.active:
+        raise Forbidden("this account is disabled", hint="Ask an administrator.")
     if (seen_release, seen_dossier) != (request.release_digest, request.dossier_digest):
         raise StaleReview(
             "what you reviewed is no longer what would be released",
@@ -433,7 +445,6 @@ def decide(
         raise SelfApproval(f"you cannot decide: {refusal}", hint="Ask another reviewer.")
     if session.get(Decision, decision_id) is not None:
         raise Conflict("this decision is recorded already", hint="Reload the page.")
-    person = accounts.load_person(session, person_id=actor.person_id)
     reason = names.text(reason, what="the reason", pointer="/reason", least=3, most=4000)
     now = clock.now()
     signed = _statement_document(

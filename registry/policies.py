@@ -111,7 +111,7 @@ def _checks(code: str, title: str, facts: Facts) -> Gate:
 
 
 def _people(rule: Mapping[str, Any], code: str, title: str, facts: Facts) -> Gate:
-    roles = {Role(name) for name in rule.get("roles", ())}
+    roles = _known(rule)
     count = int(rule.get("count", 0))
     if not roles or count < 1:
         return Gate(code, title, "stop", "The rule names no roles or no number of people: nothing can satisfy it.")
@@ -167,9 +167,12 @@ def bar(
 
 def deciding_roles(policy: Mapping[str, Any]) -> frozenset[Role]:
     """Roles that some gate of the policy asks for."""
-    return frozenset(
-        Role(name) for rule in policy.get("gates", ()) if rule.get("kind") == "people" for name in rule.get("roles", ())
-    )
+    return frozenset(role for rule in policy.get("gates", ()) if rule.get("kind") == "people" for role in _known(rule))
+
+
+def _known(rule: Mapping[str, Any]) -> set[Role]:
+    """The rule's roles; one that this installation does not know is nobody's."""
+    return {role for role in Role if role.value in rule.get("roles", ())}
 
 
 def _join(words: Sequence[str], *, word: str = "and") -> str:

@@ -1,11 +1,11 @@
 """The gRPC side: messages of `inference.proto` to and from what the service understands."""
 
-import os
-from collections.abc import Awaitable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 import grpc
 
+from serving.access import Access, Call, request_id
 from serving.errors import BadRequest, ServingError
 from serving.grpc_generated import inference_pb2 as pb
 from serving.grpc_generated import inference_pb2_grpc as pb_grpc
@@ -26,10 +26,9 @@ CONTENTS = {
     "FP64": "fp64_contents",
     "BYTES": "bytes_contents",
 }
-_T = TypeVar("_T")
 
 
-def create(service: Service, settings: Settings) -> grpc.aio.Server:
+def create(service: Service, access: Access, settings: Settings) -> grpc.aio.Server:
     """A server with the service on it, not bound to a port yet."""
     server = grpc.aio.server(
         options=[
@@ -40,15 +39,16 @@ def create(service: Service, settings: Settings) -> grpc.aio.Server:
         # Calls that wait for a place fail in `Door` with a clear message; this bounds what reads a message at all.
         maximum_concurrent_rpcs=2 * settings.max_concurrency,
     )
-    pb_grpc.add_GRPCInferenceServiceServicer_to_server(Servicer(service), server)
+    pb_grpc.add_GRPCInferenceServiceServicer_to_server(Servicer(service, access), server)
     return server
 
 
 class Servicer(pb_grpc.GRPCInferenceServiceServicer):
     """Calls of the protocol; names and argument order are grpc's."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, access: Access) -> None:
         self._service = service
+        self._access = access
 
     async def ServerLive(self, request: Any, context: Any) -> pb.ServerLiveResponse:  # noqa: ARG002, N802
         return pb.ServerLiveResponse(live=True)
@@ -57,30 +57,43 @@ class Servicer(pb_grpc.GRPCInferenceServiceServicer):
         return pb.ServerReadyResponse(ready=self._service.ready)
 
     async def ModelReady(self, request: pb.ModelReadyRequest, context: Any) -> pb.ModelReadyResponse:  # noqa: N802
-        async def ready() -> pb.ModelReadyResponse:
+        try:
             return pb.ModelReadyResponse(ready=self._service.version_ready(request.name, request.version))
-
-        return await _or_abort(ready(), context)
+        except ServingError as error:
+            return await _abort(context, error)
 
     async def ServerMetadata(self, request: Any, context: Any) -> pb.ServerMetadataResponse:  # noqa: ARG002, N802
         found = self._service.server_metadata()
         return pb.ServerMetadataResponse(name=found["name"], version=found["version"], extensions=found["extensions"])
 
     async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: Any) -> pb.ModelMetadataResponse:  # noqa: N802
-        async def metadata() -> pb.ModelMetadataResponse:
+        try:
             found = self._service.model_metadata(request.name, request.version)
-            return pb.ModelMetadataResponse(
-                name=found["name"],
-                versions=found["versions"],
-                platform=found["platform"],
-                inputs=[_tensor_metadata(item) for item in found["inputs"]],
-                outputs=[_tensor_metadata(item) for item in found["outputs"]],
-            )
-
-        return await _or_abort(metadata(), context)
+        except ServingError as error:
+            return await _abort(context, error)
+        return pb.ModelMetadataResponse(
+            name=found["name"],
+            versions=found["versions"],
+            platform=found["platform"],
+            inputs=[_tensor_metadata(item) for item in found["inputs"]],
+            outputs=[_tensor_metadata(item) for item in found["outputs"]],
+        )
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Any) -> pb.ModelInferResponse:  # noqa: N802
-        return await _or_abort(self._infer(request, context), context)
+        sent = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+        call = Call(request_id(sent.get("x-request-id", "")), "grpc")
+        code = grpc.StatusCode.UNKNOWN
+        try:
+            answer = await self._infer(request, sent.get("x-routing-key"), call)
+            metadata = (("x-request-id", call.id), ("x-model-version", answer.version))
+            await context.send_initial_metadata(metadata)
+            code = grpc.StatusCode.OK
+            return render(answer, raw=bool(request.raw_input_contents))
+        except ServingError as error:
+            code = grpc.StatusCode[error.grpc_code]
+            return await _abort(context, error)
+        finally:
+            self._access.answered(call, code.name)
 
     async def RepositoryIndex(  # noqa: N802
         self,
@@ -91,27 +104,19 @@ class Servicer(pb_grpc.GRPCInferenceServiceServicer):
         return pb.RepositoryIndexResponse(models=[pb.RepositoryIndexResponse.ModelIndex(**entry) for entry in entries])
 
     async def RepositoryModelLoad(self, request: Any, context: Any) -> pb.RepositoryModelLoadResponse:  # noqa: ARG002, N802
-        await _abort(context, self._service.refuse_change())
-        return pb.RepositoryModelLoadResponse()
+        return await _abort(context, self._service.refuse_change())
 
     async def RepositoryModelUnload(self, request: Any, context: Any) -> pb.RepositoryModelUnloadResponse:  # noqa: ARG002, N802
-        await _abort(context, self._service.refuse_change())
-        return pb.RepositoryModelUnloadResponse()
+        return await _abort(context, self._service.refuse_change())
 
-    async def _infer(self, request: pb.ModelInferRequest, context: Any) -> pb.ModelInferResponse:
-        sent = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-        request_id = sent.get("x-request-id") or os.urandom(8).hex()
+    async def _infer(self, request: pb.ModelInferRequest, key: str | None, call: Call) -> InferResponse:
         self._service.door.enter()
         try:
             message = parse(request)
-            key = routing_key(sent.get("x-routing-key"), message.parameters)
-            answer = await self._service.infer(
-                request.model_name, request.model_version, message, key=key, request_id=request_id
-            )
+            key = routing_key(key, message.parameters)
+            return await self._service.infer(request.model_name, request.model_version, message, key=key, call=call)
         finally:
             self._service.door.leave()
-        await context.send_initial_metadata((("x-request-id", request_id), ("x-model-version", answer.version)))
-        return render(answer, raw=bool(request.raw_input_contents))
 
 
 def parse(request: pb.ModelInferRequest) -> InferRequest:
@@ -180,14 +185,6 @@ def _tensor_metadata(item: dict[str, Any]) -> pb.ModelMetadataResponse.TensorMet
     return pb.ModelMetadataResponse.TensorMetadata(name=item["name"], datatype=item["datatype"], shape=item["shape"])
 
 
-async def _or_abort(call: Awaitable[_T], context: Any) -> _T:
-    """The result of ``call``, or its error as the call's status."""
-    try:
-        return await call
-    except ServingError as error:
-        await _abort(context, error)
-        raise  # abort() raises; this is for readers and type checkers
-
-
-async def _abort(context: Any, error: ServingError) -> None:
+async def _abort(context: Any, error: ServingError) -> NoReturn:
     await context.abort(grpc.StatusCode[error.grpc_code], str(error))
+    raise AssertionError("abort() always raises")

@@ -1,8 +1,6 @@
 """HTTP/1.1 connections: llhttp parses, this keeps order, limits and deadlines, and hands whole requests to a handler."""
 
 import asyncio
-import os
-import re
 import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -14,6 +12,7 @@ from typing import cast
 import httptools
 import orjson
 
+from serving.access import Access, Call, request_id
 from serving.admission import Door
 from serving.errors import (
     BadEncoding,
@@ -40,7 +39,6 @@ JSON = b"application/json"
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _STATUS_LINES = {status: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ class Request:
     target: str
     headers: dict[bytes, bytes]
     body: bytes
-    id: str
+    call: Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +69,11 @@ class Exchange:
 
     __slots__ = (
         "admitted",
+        "call",
         "chunks",
         "headers",
         "held",
         "http10",
-        "id",
         "keep_alive",
         "method",
         "parts",
@@ -85,7 +83,7 @@ class Exchange:
     )
 
     def __init__(self) -> None:
-        self.id = ""
+        self.call: Call | None = None
         self.method = ""
         self.target = b""
         self.headers: dict[bytes, bytes] = {}
@@ -98,19 +96,18 @@ class Exchange:
         self.task: asyncio.Task[None] | None = None
         self.parts: list[Buffer] | None = None  # the response, once it is known
 
-    def identify(self) -> str:
-        """The request's id: the client's where it is a plain one, else one of ours."""
-        if not self.id:
-            given = self.headers.get(b"x-request-id", b"")
-            self.id = given.decode() if _REQUEST_ID.fullmatch(given) else os.urandom(8).hex()
-        return self.id
+    def identify(self) -> Call:
+        if self.call is None:
+            self.call = Call(request_id(self.headers.get(b"x-request-id", b"").decode("latin-1")), "rest")
+        return self.call
 
 
 class Http:
     """What all connections of a server share."""
 
-    def __init__(self, handler: Handler, door: Door, settings: Settings) -> None:
+    def __init__(self, handler: Handler, door: Door, access: Access, settings: Settings) -> None:
         self.handler = handler
+        self.access = access
         self.door = door
         self.settings = settings
         self.connections: set[Connection] = set()
@@ -242,7 +239,9 @@ class Connection(asyncio.Protocol):
                 self._deadline = now + self._http.settings.read_seconds
             else:
                 self._transport.abort()
-        elif self._current is not None and not self._deaf:
+        elif self._reading_paused:
+            self._deadline = now + self._http.settings.read_seconds  # it is we who do not read
+        elif self._current is not None:
             self._refuse(TooSlow("the request did not arrive in time"))
         else:
             self._transport.close()
@@ -377,11 +376,13 @@ class Connection(asyncio.Protocol):
         self._flush()
 
     def _finish(self, exchange: Exchange, response: Response) -> None:
+        call = exchange.identify()
+        if exchange.method != "GET":  # probes and scrapes come all day and say nothing
+            self._http.access.answered(call, response.status)
         size = sum(len(part) for part in response.body)
         head = [
             _STATUS_LINES[HTTPStatus(response.status)],
-            b"content-length: %d\r\ndate: %s\r\nx-request-id: %s\r\n"
-            % (size, self._http.date, exchange.identify().encode()),
+            b"content-length: %d\r\ndate: %s\r\nx-request-id: %s\r\n" % (size, self._http.date, call.id.encode()),
             *(b"%s: %s\r\n" % header for header in response.headers),
         ]
         if self._http.door.draining and len(self._queue) == 1 and self._current is None:
@@ -433,7 +434,9 @@ class Connection(asyncio.Protocol):
 
     def _regulate(self) -> None:
         """Stop reading from a client that does not read, or that sends faster than it is answered."""
-        if self._unparsed and not self._crowded and not self._deaf:
+        if self._deaf:
+            self._unparsed = memoryview(b"")
+        if self._unparsed and not self._crowded:
             self._loop.call_soon(self._parse)  # not at once: other connections have their turn
         pause = self._crowded or bool(self._unparsed)
         if pause != self._reading_paused and not self._transport.is_closing():

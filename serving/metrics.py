@@ -62,9 +62,10 @@ class Metrics:
         )
         self.rows = self._counter("rows", "Rows answered", versioned)
         self.errors = self._counter("errors", "Inference requests that failed, by HTTP status", (*versioned, "status"))
-        self.refused = self._counter(
-            "refused", "Requests refused before a version was chosen, by HTTP status", ("status",)
+        self._answers = self._counter(
+            "answers", "Inference and repository calls answered, refused ones included", ("transport", "status")
         )
+        self._answer_counters: dict[tuple[str, str], Counter] = {}
         self.exposure = self._counter(
             "exposure", "Inference requests given to a version, by what chose it", (*versioned, "by")
         )
@@ -90,6 +91,13 @@ class Metrics:
         for route in routes.values():
             for version in route.versions.values():
                 self.weight.labels(route.name, version.name).set(version.weight)
+
+    def answers(self, transport: str, status: str) -> Counter:
+        """The counter of answers with one status; statuses are few, so each is looked up once."""
+        key = (transport, status)
+        if key not in self._answer_counters:
+            self._answer_counters[key] = self._answers.labels(*key)
+        return self._answer_counters[key]
 
     def render(self) -> bytes:
         return generate_latest(self._registry)

@@ -120,7 +120,8 @@ class ModelProcess:
         if self._link is not None and self._link[0].at_eof():
             self._alive.clear()  # it has just died; its keeper does not know yet
         try:
-            await asyncio.wait_for(self._alive.wait(), self._predict_seconds)
+            if not self._alive.is_set():
+                await asyncio.wait_for(self._alive.wait(), self._predict_seconds)
         except TimeoutError:
             raise Unavailable(f"the process of {self._program.ref} does not start; the server's log says why") from None
         assert self._link is not None

@@ -55,7 +55,7 @@ class Rest:
         _expect(request, "POST")
         message, form = parse(request.body, _head_length(request))
         key = routing_key(request.headers.get(b"x-routing-key"), message.parameters)
-        answer = await self._service.infer(route, version, message, key=key, request_id=request.id)
+        answer = await self._service.infer(route, version, message, key=key, call=request.call)
         head_length, body = render(answer, form)
         headers = [(b"x-model-version", answer.version.encode())]
         if head_length is None:

@@ -12,6 +12,7 @@ import orjson
 
 from formats.manifest import Model
 from serving import approved, grpc_server, oip_json, tensors
+from serving.access import Access
 from serving.admission import Door
 from serving.batching import Batcher
 from serving.errors import Refusal, ServingError
@@ -85,9 +86,10 @@ class Server:
         }
         self._batchers = {ref: Batcher(process) for ref, process in self._processes.items()}
         self._door = Door(settings)
-        self._service = Service(image.manifest, found, self._batchers, door=self._door, metrics=metrics, log=log)
-        self._http = Http(Rest(self._service), self._door, settings)
-        self._grpc = grpc_server.create(self._service, settings)
+        self._service = Service(image.manifest, found, self._batchers, door=self._door, metrics=metrics)
+        access = Access(metrics, log)
+        self._http = Http(Rest(self._service), self._door, access, settings)
+        self._grpc = grpc_server.create(self._service, access, settings)
         self._listener: asyncio.Server | None = None
 
     async def listen(self, address: Address) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 from formats.manifest import Manifest
 from formats.signature import Signature
 from serving import __version__
+from serving.access import Call
 from serving.admission import Door
 from serving.batching import Batcher
 from serving.errors import Forbidden, NotFound, ServingError, Unavailable
-from serving.logs import Log
 from serving.messages import InferRequest, InferResponse, bind
 from serving.metrics import Metrics, VersionMetrics
 from serving.routing import Route, Version
@@ -30,7 +30,6 @@ class Service:
         *,
         door: Door,
         metrics: Metrics,
-        log: Log,
     ) -> None:
         self.manifest = manifest
         self.door = door
@@ -38,7 +37,6 @@ class Service:
         self.started = False  # set once every model has answered its sealed rows as approved
         self._routes = routes
         self._batchers = batchers
-        self._log = log
         self._counters = {
             (version.route, version.name): VersionMetrics(metrics, version)
             for route in routes.values()
@@ -106,39 +104,29 @@ class Service:
     # --- Inference
 
     async def infer(
-        self, route: str, version: str, request: InferRequest, *, key: str | None, request_id: str
+        self, route: str, version: str, request: InferRequest, *, key: str | None, call: Call
     ) -> InferResponse:
         """Answer ``request`` with ``version``, or when that is empty with the version that weights and ``key`` choose.
 
         :raises ServingError: see `errors.py`.
         """
-        started = time.perf_counter()
-        try:
-            if not self.started:
-                raise Unavailable("this server is starting: its models are not checked yet")
-            found = self._route(route)
-            chosen = found.named(version) if version else found.choose(key)
-        except ServingError as error:
-            self.metrics.refused.labels(str(error.status)).inc()
-            self._access(request_id, None, error.status, started=started)
-            raise
+        if not self.started:
+            raise Unavailable("this server is starting: its models are not checked yet")
+        found = self._route(route)
+        chosen = call.version = found.named(version) if version else found.choose(key)
         counters = self._counters[chosen.route, chosen.name]
         counters.exposure["version" if version else "chance" if key is None else "key"].inc()
-        rows = None
-        status = 200
         try:
             batch = bind(chosen.model.signature, request)
-            rows = batch.rows
+            call.rows = batch.rows
             outputs = await self._batchers[chosen.model.ref].predict(batch)
-            counters.rows.inc(rows)
+            counters.rows.inc(batch.rows)
         except ServingError as error:
-            status = error.status
-            counters.failed(status)
+            counters.failed(error.status)
             raise
         finally:
             counters.requests.inc()
-            counters.seconds.observe(time.perf_counter() - started)
-            self._access(request_id, chosen, status, started=started, rows=rows)
+            counters.seconds.observe(time.perf_counter() - call.started)
         return InferResponse(route, chosen.name, chosen.model.release_digest, request.id, outputs)
 
     def _route(self, name: str) -> Route:
@@ -149,20 +137,6 @@ class Service:
 
     def _predictor_ready(self, version: Version) -> bool:
         return self._batchers[version.model.ref].predictor.ready
-
-    def _access(
-        self, request_id: str, version: Version | None, status: int, *, started: float, rows: int | None = None
-    ) -> None:
-        if self._log.enabled("info"):
-            self._log.info(
-                "request",
-                request_id=request_id,
-                route=version.route if version else None,  # names we know; any other text is the client's
-                version=version.name if version else None,
-                status=status,
-                rows=rows,
-                ms=round(1000 * (time.perf_counter() - started), 3),
-            )
 
 
 def _tensors(signature: Signature) -> dict[str, Any]:

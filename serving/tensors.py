@@ -65,17 +65,19 @@ def from_values(name: str, datatype: str, shape: tuple[int, ...], values: Any, *
         raise TensorError(f"data is {describe(values)}, expected an array")
     if datatype == "BYTES":
         return _from_strings(name, shape, values, nullable=nullable)
+    nulls = _check_types(datatype, values, nullable=nullable)
+    if nulls and datatype == "BOOL":
+        values = [item is True for item in _flat(values)]
+    dtype = np.dtype(DTYPES[datatype])
     try:
-        array = np.array(values)
-    except (ValueError, OverflowError):
-        raise TensorError(
-            "data is nested unevenly or too deeply, expected one flat array or rows of one length"
-        ) from None
+        array = np.array(values, dtype=dtype)
+    except OverflowError:
+        limits = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)
+        raise TensorError(f"a number is out of range: {datatype} goes from {limits.min} to {limits.max}") from None
+    except ValueError:
+        raise TensorError("data is nested unevenly, expected one flat array or rows of one length") from None
     _check_layout(array.shape, shape)
-    nulls: tuple[int, ...] = ()
-    if array.dtype.kind == "O":
-        array, nulls = _fill_nulls(array.reshape(-1).tolist(), datatype, nullable=nullable)
-    return Tensor(name, datatype, shape, _cast(array, values, datatype).tobytes(), nulls)
+    return Tensor(name, datatype, shape, array.tobytes(), nulls if datatype == "BOOL" else ())
 
 
 def from_raw(name: str, datatype: str, shape: tuple[int, ...], data: Buffer) -> Tensor:
@@ -249,22 +251,19 @@ def describe(value: Any) -> str:
 
 
 def _from_strings(name: str, shape: tuple[int, ...], values: list[Any], *, nullable: bool) -> Tensor:
-    flat = values
     if len(shape) > 1 and values and all(isinstance(row, list) for row in values):
         _check_layout((len(values), *{len(row) for row in values}), shape)
-        flat = [item for row in values for item in row]
-    _check_layout((len(flat),), (math.prod(shape),))
+        values = _flat(values)
+    _check_layout((len(values),), (math.prod(shape),))
     nulls = []
     encoded = []
-    for index, item in enumerate(flat):
+    for index, item in enumerate(values):
         if isinstance(item, bytes):
             item = _decoded(item, index)  # noqa: PLW2901
         if item is None and nullable:
             nulls.append(index)
         elif not isinstance(item, str):
-            raise TensorError(
-                f"element {index} is {describe(item)}, expected {'a string or null' if nullable else 'a string'}"
-            )
+            raise TensorError(_misfit("BYTES", index, item, nullable=nullable))
         try:
             encoded.append((item or "").encode())
         except UnicodeEncodeError:
@@ -285,43 +284,35 @@ def _check_layout(came: tuple[int, ...], shape: tuple[int, ...]) -> None:
         raise TensorError(f"{what} came, shape {list(shape)} holds {math.prod(shape)}")
 
 
-def _fill_nulls(items: list[Any], datatype: str, *, nullable: bool) -> tuple[Array, tuple[int, ...]]:
-    """Numbers or booleans among which there may be nulls: NaN in floats, indices for BOOL."""
+def _check_types(datatype: str, values: list[Any], *, nullable: bool) -> tuple[int, ...]:
+    """Places of nulls among numbers or booleans. Before numpy sees them: it reads strings as numbers, and true as 1.
+
+    :raises TensorError: naming the first value of another type.
+    """
+    kinds: dict[str, set[type]] = {"B": {bool}, "F": {int, float}}
+    allowed = kinds.get(datatype[0], {int})
+    found = set(map(type, values))
+    for row in values if list in found else ():
+        found.update(map(type, row) if isinstance(row, list) else ())
+    found.discard(list)
+    if found <= allowed:
+        return ()
     nulls = []
-    for index, item in enumerate(items):
-        if item is None:
+    for index, item in enumerate(_flat(values)):
+        if item is None and nullable and allowed != {int}:
             nulls.append(index)
-        elif isinstance(item, bool) != (datatype == "BOOL") or not isinstance(item, int | float):
-            raise TensorError(f"element {index} is {describe(item)}, expected {_expected(datatype)}")
-    if nulls and not nullable:
-        raise TensorError(f"element {nulls[0]} is null, and this input takes no nulls")
-    if datatype == "BOOL":
-        return np.array([item is True for item in items], dtype="?"), tuple(nulls)
-    if nulls and not datatype.startswith("FP"):
-        raise TensorError(f"element {nulls[0]} is null, and {datatype} has no value for it")
-    return np.array([math.nan if item is None else float(item) for item in items]), ()
+        elif type(item) not in allowed:
+            raise TensorError(_misfit(datatype, index, item, nullable=nullable))
+    return tuple(nulls)
 
 
-def _cast(array: Array, values: list[Any], datatype: str) -> Array:
-    """``array`` in the dtype of ``datatype``, when its kind and range allow it."""
-    # Integers are fine floats; nothing else changes its kind.
-    kinds = {"B": "b", "I": "iu", "U": "iu", "F": "iuf"}[datatype[0]]
-    if array.size and array.dtype.kind not in kinds:
-        flat: list[Any] = np.array(values, dtype=object).reshape(-1).tolist()
-        types: tuple[type, ...] = {"B": (bool,), "F": (int, float)}.get(datatype[0], (int,))
-        index = next((i for i, item in enumerate(flat) if type(item) not in types), 0)
-        raise TensorError(f"element {index} is {describe(flat[index])}, expected {_expected(datatype)}")
-    dtype = np.dtype(DTYPES[datatype])
-    if array.size and dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        low, high = int(array.min()), int(array.max())
-        if low < limits.min or high > limits.max:
-            outside = low if low < limits.min else high
-            raise TensorError(f"the number {outside} came, {datatype} goes from {limits.min} to {limits.max}")
-    return array.astype(dtype)
+def _flat(values: list[Any]) -> list[Any]:
+    return [item for row in values for item in (row if isinstance(row, list) else [row])]
 
 
-def _expected(datatype: str) -> str:
-    if datatype == "BOOL":
-        return "true or false"
-    return f"a number ({datatype})" if datatype.startswith("FP") else f"an integer ({datatype})"
+def _misfit(datatype: str, index: int, item: Any, *, nullable: bool) -> str:
+    if item is None:
+        reason = f"{datatype} has no value for it" if nullable else "this input takes no nulls"
+        return f"element {index} is null, and {reason}"
+    expected = {"B": "true or false", "F": f"a number ({datatype})"}.get(datatype[0], f"an integer ({datatype})")
+    return f"element {index} is {describe(item)}, expected {'a string' if datatype == 'BYTES' else expected}"

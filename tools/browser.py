@@ -117,7 +117,7 @@ class Page:
 def _problem(page: Page) -> str:
     """What a refused page says went wrong."""
     start = max(page.text.find("Something is missing"), page.text.find("That does not fit"))
-    return page.text[start if start >= 0 else 0 :][:400]
+    return page.text[max(start, 0) :][:400]
 
 
 class Browser:

@@ -1,14 +1,23 @@
-"""Routes of a bundle, written as people read them."""
+"""Routes of a bundle, written as people read them: one line a share."""
 
-from wtforms import HiddenField, RadioField, StringField, TextAreaField
+import re
+
+from wtforms import HiddenField, RadioField, SelectChoice, StringField, TextAreaField
 from wtforms.validators import InputRequired, Length
 
 from portal.forms import Form
 from registry.bundles import MemberSpec, RouteSpec
 from registry.errors import Invalid
-from registry.orm.image import Bundle, Rebuild
+from registry.orm.image import Bundle, Rebuild, RouteMember
 
-HINT = "One line a share: route, version, weight in per cent. A version is team/model:3, or team/model@approved to follow what is approved."
+HINT = (
+    "One line a share: route, version, weight in per cent. A version is team/model:3, or team/model@approved to follow "
+    "what is approved. A fourth word such as 5-95 bounds how far the weight may be moved later."
+)
+_LINE = re.compile(
+    r"(?P<route>\S+)\s+(?P<model>[^\s:@]+)(?::(?P<number>[0-9]{1,9})|@(?P<follow>[^\s:@]+))"
+    r"\s+(?P<weight>[0-9]{1,3})\s*%?(?:\s+(?P<low>[0-9]{1,3})-(?P<high>[0-9]{1,3}))?"
+)
 
 
 class RoutesForm(Form):
@@ -16,11 +25,16 @@ class RoutesForm(Form):
 
     revision = HiddenField()
     routes = TextAreaField(
-        "Routes", validators=[InputRequired("A bundle needs a route."), Length(max=4000)], description=HINT
+        "Routes",
+        validators=[InputRequired("A bundle needs a route."), Length(max=8000, message="At most 8,000 characters.")],
+        description=HINT,
     )
     rebuild = RadioField(
         "When a followed version is approved",
-        choices=[(Rebuild.AUTO.value, "Build at once"), (Rebuild.PROPOSE.value, "Ask the owner first")],
+        choices=[
+            SelectChoice(Rebuild.AUTO.value, "Build at once"),
+            SelectChoice(Rebuild.PROPOSE.value, "Ask the owner first"),
+        ],
         default=Rebuild.AUTO.value,
     )
 
@@ -28,41 +42,43 @@ class RoutesForm(Form):
 class NewBundleForm(RoutesForm):
     """A new bundle."""
 
-    name = StringField("Name", validators=[InputRequired("Name it team/bundle.")], description="team/bundle")
+    name = StringField(
+        "Name",
+        validators=[InputRequired("Name it team/bundle."), Length(max=127, message="At most 127 characters.")],
+        description="One of your teams, then a name: payments/feedback-router.",
+    )
 
 
 def write(bundle: Bundle) -> str:
     """The bundle's routes as the form shows them."""
-    return "\n".join(
-        f"{m.route}  {m.model.full_name}{f':{m.version.number}' if m.version else f'@{m.follow}'}  {m.weight}"
-        for m in bundle.members
-    )
+    return "\n".join(_line(member) for member in bundle.members)
+
+
+def _line(member: RouteMember) -> str:
+    version = f":{member.version.number}" if member.version else f"@{member.follow}"
+    bounds = (member.min_weight, member.max_weight)
+    words = [member.route, f"{member.model.full_name}{version}", str(member.weight)]
+    return "  ".join(words + ([] if bounds == (0, 100) else [f"{bounds[0]}-{bounds[1]}"]))
 
 
 def read(text: str) -> list[RouteSpec]:
-    """Routes from the form's lines.
+    """Routes from the form's lines, in the order they are named.
 
     :raises Invalid: naming the line that does not fit.
     """
     shares: dict[str, list[MemberSpec]] = {}
     for number, line in enumerate(text.splitlines(), 1):
-        words = line.replace("%", "").split()
-        if not words:
+        if not line.strip():
             continue
-        if len(words) != 3 or not words[2].isdecimal():
+        found = _LINE.fullmatch(line.strip())
+        if found is None:
             raise Invalid(
-                f"line {number} is not route, version, weight: {line!r}",
-                hint=HINT,
-                errors=[("/routes", f"line {number}")],
+                f"line {number} is not route, version, weight: {line.strip()[:120]!r}",
+                hint="For example: feedback payments/feedback-voice:2 90",
+                errors=[("/routes", f"line {number} cannot be read")],
             )
-        route, target, weight = words
-        model, pin, reference = target.rpartition(":") if ":" in target else target.rpartition("@")
-        if not pin or (pin == ":" and not reference.isdecimal()):
-            raise Invalid(
-                f"line {number}: {target!r} is not team/model:3 or team/model@approved",
-                hint=HINT,
-                errors=[("/routes", f"line {number}")],
-            )
-        number_, follow = (int(reference), None) if pin == ":" else (None, reference)
-        shares.setdefault(route, []).append(MemberSpec(model, int(weight), number=number_, follow=follow))
+        bounds = (int(found["low"]), int(found["high"])) if found["low"] else (0, 100)
+        pin = int(found["number"]) if found["number"] else None
+        share = MemberSpec(found["model"], int(found["weight"]), number=pin, follow=found["follow"], bounds=bounds)
+        shares.setdefault(found["route"], []).append(share)
     return [RouteSpec(name, members) for name, members in shares.items()]

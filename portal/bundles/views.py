@@ -10,15 +10,16 @@ from portal.bundles import bp
 from portal.bundles.forms import NewBundleForm, RoutesForm, read, write
 from registry import builds, bundles, paging, waiting
 from registry.access import Permission
-from registry.orm.image import Bundle, Rebuild
+from registry.orm.image import Bundle, Rebuild, RouteMember
 
 Answer = str | tuple[str, int] | BaseResponse
+PAGE = 50
 
 
 @bp.get("")
 def index() -> str:
     """All bundles one may know of, by name."""
-    page = bundles.listing(db.session(), paging.Cursor(limit=50, after=request.args.get("cursor")), actor=g.actor)
+    page = bundles.listing(db.session(), paging.Cursor(limit=PAGE, after=request.args.get("cursor")), actor=g.actor)
     return render_template("bundles/index.html", page=page)
 
 
@@ -52,12 +53,13 @@ def bundle(team: str, name: str) -> Answer:
         return redirect(_url(f"{team}/{name}"), 303)
     session = db.session()
     found = bundles.get(session, f"{team}/{name}", actor=g.actor)
-    if not form.is_submitted():
+    if request.method == "GET":
         form.routes.data, form.rebuild.data = write(found), found.rebuild.value
+    # Whoever was overtaken sees the routes as they are now above their own text: sending it again replaces those.
     form.revision.data = str(found.revision)
     history = builds.list_builds(session, paging.Cursor(limit=10), actor=g.actor, bundle=found)
-    filters.name_actors({build.requested_by for build in history.items} | {found.created_by})
-    routes: dict[str, list[object]] = {}
+    filters.name_actors({found.created_by})
+    routes: dict[str, list[RouteMember]] = {}
     for member in found.members:
         routes.setdefault(member.route, []).append(member)
     return render_template(
@@ -94,14 +96,15 @@ def bake(team: str, name: str) -> BaseResponse:
     return redirect(url_for("builds.build", build_id=build.id), 303)
 
 
-def _url(full_name: str) -> str:
-    team, _, name = full_name.partition("/")
-    return url_for("bundles.bundle", team=team, name=name)
-
-
 @bp.post("/proposals/<uuid:build_id>/accept")
 def accept(build_id: UUID) -> BaseResponse:
     """The owner says yes to a proposed build."""
     build = builds.get_build(db.session(), build_id, actor=g.actor)
     bundles.accept(db.session(), build, actor=g.actor)
+    flash("The build is in the queue.", "ok")
     return redirect(url_for("builds.build", build_id=build.id), 303)
+
+
+def _url(full_name: str) -> str:
+    team, _, name = full_name.partition("/")
+    return url_for("bundles.bundle", team=team, name=name)

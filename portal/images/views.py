@@ -7,24 +7,34 @@ from typing import Any
 from flask import Response, g, render_template, request
 from werkzeug.exceptions import NotFound
 
-from portal import db
+from portal import db, snippets
 from portal.images import bp
-from portal.installation import here
 from registry import builds, paging
 from registry.orm.image import Image
 
+PAGE = 50
 DOCUMENTS = {
-    "sbom": ("sbom", "application/vnd.cyclonedx+json"),
-    "provenance": ("provenance", "application/json"),
-    "manifest": ("sealed", "application/json"),
-    "smoke": ("smoke", "application/json"),
+    "sbom": ("sbom", "Bill of materials (CycloneDX)", "application/vnd.cyclonedx+json"),
+    "provenance": ("provenance", "Provenance (SLSA, signed)", "application/json"),
+    "manifest": ("sealed", "Sealed manifest (signed)", "application/json"),
+    "smoke": ("smoke", "Smoke test", "application/json"),
 }
+"""Name in the address -> column, words, media type."""
+HOLDS = {
+    "base": "Python and the system",
+    "environment": "Libraries of the models",
+    "runtime": "Libraries of the server",
+    "app": "The server",
+    "model": "Model",
+    "manifest": "The seal",
+}
+"""What a layer is for, by its role."""
 
 
 @bp.get("")
 def index() -> str:
     """Images, newest first."""
-    page = builds.list_images(db.session(), paging.Cursor(limit=50, after=request.args.get("cursor")), actor=g.actor)
+    page = builds.list_images(db.session(), paging.Cursor(limit=PAGE, after=request.args.get("cursor")), actor=g.actor)
     return render_template("images/index.html", page=page)
 
 
@@ -36,22 +46,60 @@ def image(digest: str) -> str:
     return render_template(
         "images/image.html",
         image=found,
-        sealed=sealed,
-        tag=f"countersign/{found.bundle.full_name}:{digest[7:19]}",
+        routes=sealed["routes"],
+        layers=[(HOLDS.get(layer["role"], layer["role"]), layer) for layer in found.layers],
         is_current=found.bundle.current_image_id == found.id,
-        url=here().settings.public_url.rstrip("/"),
-        documents=list(DOCUMENTS),
+        run=_run(found),
+        check=_check(found),
+        kubernetes=snippets.kubernetes(_place(found, sealed)),
+        documents=[(name, words) for name, (_, words, _) in DOCUMENTS.items()],
+    )
+
+
+def _place(found: Image, sealed: dict[str, Any]) -> snippets.Place:
+    route = sealed["routes"][0]
+    return snippets.Place(
+        bundle=found.bundle.full_name,
+        route=route["name"],
+        version=route["members"][0]["ref"].rpartition(":")[2],
+        image_digest=found.digest,
+        engine_id=found.engine_id,
+        isolation=found.isolation,
+        key=found.key_fingerprint,
+    )
+
+
+def _run(found: Image) -> str:
+    """Start it by image ID, hardened; it refuses to start unless our key sealed it."""
+    return "\n".join(
+        (
+            f"docker run --rm --name {found.bundle.name} --read-only --tmpfs /tmp --cap-drop ALL \\",
+            "  --security-opt no-new-privileges -p 8080:8080 -p 8081:8081 \\",
+            f"  -e COUNTERSIGN_KEY_FINGERPRINT={found.key_fingerprint} \\",
+            f"  {found.engine_id}",
+        )
+    )
+
+
+def _check(found: Image) -> str:
+    """Let the image check its own seal, with the fingerprint from somewhere else than the image."""
+    return "\n".join(
+        (
+            "docker run --rm --read-only --network none \\",
+            f"  -e COUNTERSIGN_KEY_FINGERPRINT={found.key_fingerprint} \\",
+            f"  {found.engine_id} verify",
+        )
     )
 
 
 @bp.get("/<digest>/<document>.json")
 def document(digest: str, document: str) -> Response:
     """Bill of materials, provenance, sealed manifest or smoke report, as stored."""
-    found: Image = builds.get_image(db.session(), digest, actor=g.actor)
+    found = builds.get_image(db.session(), digest, actor=g.actor)
     if document not in DOCUMENTS:
         raise NotFound
-    column, kind = DOCUMENTS[document]
+    column, _, kind = DOCUMENTS[document]
     body: Any = getattr(found, column)
-    response = Response(json.dumps(body, indent=1, ensure_ascii=False), content_type=kind)
-    response.headers["Content-Disposition"] = f'attachment; filename="{document}-{digest[7:19]}.json"'
+    response = Response(json.dumps(body, indent=1, ensure_ascii=False) + "\n", content_type=kind)
+    response.headers["Content-Disposition"] = f'attachment; filename="{document}-{found.digest[7:19]}.json"'
     return response

@@ -181,6 +181,7 @@ def test_metrics_count_by_route_and_version(server):
     server.infer("mixed", si.text_input("a"), version="forest-1")
     after = [server.metric(f"countersign_{name}", **labels) for name in names]
     assert [b - a for a, b in zip(before, after, strict=True)] == [2, 2, 2, 1]
+    assert server.metric("countersign_answers_total", transport="rest", status="400") >= 2
     assert server.metric("countersign_route_weight", route="feedback", version="1") == 70
     assert server.metric("countersign_model_up", model="risk/forest:1") == 1
 

@@ -43,8 +43,12 @@ def test_values_come_back_as_they_went_in(datatype, shape, values, expected):
         ("FP64", (2,), [{}, None], "element 0 is an object, expected a number (FP64)"),
         ("INT64", (2,), [1, 2.5], "element 1 is the number 2.5, expected an integer (INT64)"),
         ("INT64", (1,), [2**63], "INT64 goes from"),
-        ("INT8", (2,), [1, 128], "the number 128 came, INT8 goes from -128 to 127"),
-        ("UINT8", (1,), [-1], "the number -1 came, UINT8 goes from 0 to 255"),
+        ("INT8", (2,), [1, 128], "a number is out of range: INT8 goes from -128 to 127"),
+        ("UINT8", (1,), [-1], "a number is out of range: UINT8 goes from 0 to 255"),
+        ("INT64", (2,), [1, True], "element 1 is true, expected an integer (INT64)"),
+        ("FP64", (2, 1), [[1.0], [False]], "element 1 is false, expected a number (FP64)"),
+        ("FP64", (1,), [10**400], "a number is out of range: FP64 goes from"),
+        ("FP64", (1,), [[[1.0]]], "element 0 is an array of 1, expected a number (FP64)"),
         ("BOOL", (2,), [True, 1], "element 1 is the number 1, expected true or false"),
         ("BYTES", (2,), ["a", 5], "element 1 is the number 5, expected a string"),
         ("BYTES", (1,), [None], "element 0 is null, expected a string"),
@@ -65,6 +69,12 @@ def test_nulls_travel_where_a_datatype_has_room_for_them():
     assert from_values("x", "BOOL", (2,), [True, None], nullable=True).nulls == (1,)
     with pytest.raises(TensorError, match="INT64 has no value for it"):
         from_values("x", "INT64", (2,), [1, None], nullable=True)
+
+
+def test_long_strings_among_numbers_cost_no_memory():
+    # numpy would make room for the longest string at every place: here, 400 GB.
+    with pytest.raises(TensorError, match="element 0 is the string"):
+        from_values("x", "FP64", (100_000,), ["x" * 1_000_000, *([0.0] * 99_999)])
 
 
 def test_raw_tensors_are_measured_before_they_are_believed():

@@ -1,0 +1,50 @@
+"""What the checks' tests share: limits that bombs reach quickly, models, libraries without installing any."""
+
+import io
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+
+from builders import sandbox, tarball
+from builders.checks.limits import Limits
+from builders.layers import LayerStore
+
+SMALL = Limits(inflated_size=10 << 20, opcodes=1_000_000, memory=1 << 30, cpu_seconds=20, wall_seconds=30)
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Callable[..., Path]:
+    """Write a model as `joblib`, `zlib` (joblib, compressed) or `pickle`."""
+
+    def write(model: Any, form: str = "joblib") -> Path:
+        sink = io.BytesIO()
+        if form == "pickle":
+            pickle.dump(model, sink)
+        else:
+            joblib.dump(model, sink, compress=3 if form == "zlib" else 0)
+        path = tmp_path / f"model.{form}"
+        path.write_bytes(sink.getvalue())
+        return path
+
+    return write
+
+
+@pytest.fixture
+def libraries(layer_store: LayerStore) -> sandbox.Libraries:
+    """The libraries of this test run, under the name of an unpacked layer: unpacking 200 MB would prove nothing more."""
+    path = "opt/countersign/envs/0123456789ab"
+    layer = layer_store.add([tarball.directory(path)])
+    tree = layer_store.root / "trees" / layer_store.path(layer.diff_id).name / path
+    tree.parent.mkdir(parents=True)
+    tree.symlink_to(Path(np.__file__).parents[1], target_is_directory=True)
+    return sandbox.Libraries(layer, path)
+
+
+@pytest.fixture
+def process_sandbox(layer_store: LayerStore, tmp_path: Path) -> sandbox.ProcessSandbox:
+    return sandbox.ProcessSandbox(layer_store, tmp_path / "scratch")

@@ -1,0 +1,115 @@
+"""No hostile file passes the scan, and scanning one runs nothing of it."""
+
+import io
+import json
+import random
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from builders.checks import names, scan
+from builders.checks.examine import examine
+from builders.checks.limits import Limits
+from tests.builders.checks.conftest import SMALL
+from tests.builders.checks.hostile_files import Hostile, corpus, dumped, mkdir, model, whole
+
+CORPUS = corpus()
+
+LOADER = """
+import json, pickle, sys, warnings
+import joblib
+warnings.simplefilter("ignore")
+for path, declared in json.loads(sys.stdin.read()):
+    try:
+        with open(path, "rb") as file:
+            pickle.load(file) if declared == "pickle" else joblib.load(file)
+    except BaseException:
+        pass
+"""
+
+
+@pytest.mark.parametrize("hostile", CORPUS, ids=lambda hostile: f"{hostile.format}-{hostile.name}")
+def test_refused_and_nothing_ran(hostile: Hostile, tmp_path):
+    marker = tmp_path / "marker"
+    path = tmp_path / "model"
+    path.write_bytes(hostile.build(str(marker)))
+    report = scan.scan(path, hostile.format, SMALL)
+    found = {finding["code"] for finding in report["findings"]}
+    assert report["outcome"] == "failed"
+    assert found, "a refusal names its reason"
+    assert found <= hostile.codes
+    assert all(finding["message"] and finding["hint"] for finding in report["findings"])
+    assert not marker.exists()
+
+
+def test_the_corpus_is_live(tmp_path):
+    """The files that are said to fire do, when a loader reads them that has no allow-list."""
+    wanted = [hostile for hostile in CORPUS if hostile.fires]
+    jobs = []
+    for hostile in wanted:
+        path = tmp_path / f"{hostile.name}.file"
+        path.write_bytes(hostile.build(str(tmp_path / hostile.name)))
+        jobs.append((str(path), hostile.format))
+    subprocess.run([sys.executable, "-c", LOADER], input=json.dumps(jobs).encode(), capture_output=True, timeout=120, check=True)
+    assert [hostile.name for hostile in wanted if not (tmp_path / hostile.name).exists()] == []
+    assert len(wanted) >= 60
+
+
+def test_every_name_at_fault_is_told_at_once(tmp_path):
+    path = tmp_path / "model.pkl"
+    path.write_bytes(whole(mkdir("x"), b"0", mkdir("y"), b"0", b"cbuiltins\neval\n0c__main__\nCleaner\n"))
+    report = scan.scan(path, "pickle", SMALL)
+    assert [finding["code"] for finding in report["findings"]] == ["unknown-name", "unknown-name", "main-name"]
+    assert "os:mkdir" in report["findings"][0]["message"]
+    assert "2 more findings" in report["summary"]
+
+
+def test_a_name_cannot_write_to_a_terminal_or_a_page(tmp_path):
+    path = tmp_path / "model.pkl"
+    path.write_bytes(next(hostile for hostile in CORPUS if hostile.name == "control-characters").build(""))
+    said = json.dumps(scan.scan(path, "pickle", SMALL), ensure_ascii=False)
+    assert said.isprintable()
+    assert "o\\\\x1b[2Js:mk\\\\u202edir" in said
+
+
+@pytest.mark.parametrize("declared", ["pickle", "joblib"])
+def test_damaged_files_are_judged_without_an_exception(declared):
+    """Bytes changed at random: refused with a reason, or harmless; never a crash of the scan itself."""
+    good = whole(mkdir("x"))[:-1] + b"0" + dumped(model())[2:]
+    generator = random.Random(20261123)
+    refused = 0
+    for _ in range(400):
+        data = bytearray(good if generator.random() < 0.3 else dumped(model()))
+        for _ in range(generator.randint(1, 6)):
+            place = generator.randrange(len(data))
+            data[place : place + generator.randint(0, 3)] = generator.randbytes(generator.randint(0, 4))
+        found = examine(io.BytesIO(data), declared, Limits(opcodes=100_000), names.load())
+        refused += bool(found.findings)
+        assert found.findings or all(names.load().knows(label) for label in found.globals)
+    assert refused > 300
+
+
+def test_the_child_can_do_nothing_else(tmp_path):
+    """Once confined, an import, a file, a process or a connection ends the scan, whatever made it happen."""
+    start = "import sys; sys.path.append(sys.argv[1]); from builders.checks.scan_child import confine; "
+    start += "import json, os, socket, subprocess; from builders.checks.limits import Limits; "
+    start += "confine(Limits(**json.loads(sys.argv[2]))); "
+    for attempt in (
+        "import antigravity",
+        "open('/etc/passwd')",
+        f"os.mkdir({str(tmp_path / 'marker')!r})",
+        "os.system('true')",
+        "subprocess.run(['true'])",
+        "os.fork()",
+        "socket.create_connection(('127.0.0.1', 9))",
+        "eval('1')",
+    ):
+        root = Path(scan.__file__).parents[2]
+        argv = [sys.executable, "-I", "-S", "-B", "-c", start + attempt, str(root), json.dumps(asdict(SMALL))]
+        ended = subprocess.run(argv, capture_output=True, timeout=30, check=False)
+        assert ended.returncode != 0, attempt
+        assert b"Escape: the scan caused" in ended.stderr, attempt
+    assert not (tmp_path / "marker").exists()
