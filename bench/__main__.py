@@ -24,8 +24,12 @@ MEASUREMENTS: dict[str, Callable[[Options], Result]] = {
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(prog="python -m bench", description="Measure Countersign beside limits of this machine.")
-    made.add_argument("names", nargs="*", metavar="name", help=f"what to measure: {', '.join(MEASUREMENTS)}; all if none")
+    made = argparse.ArgumentParser(
+        prog="python -m bench", description="Measure Countersign beside limits of this machine."
+    )
+    made.add_argument(
+        "names", nargs="*", metavar="name", help=f"what to measure: {', '.join(MEASUREMENTS)}; all if none"
+    )
     made.add_argument("--upload-mib", type=int, default=1024, help="size of the upload (1024)")
     made.add_argument("--models", type=int, nargs="+", default=[1_000, 100_000], help="sizes of the catalogue")
     made.add_argument("--calls", type=int, default=300, help="calls of each kind (300)")

@@ -52,6 +52,7 @@ def base_environ(isolation: str) -> dict[str, str]:
     """Settings of an installation with embedded defaults, whatever the caller's environment says."""
     environ = {"COUNTERSIGN_ENV": "development", "COUNTERSIGN_SECRET_KEY": "", "COUNTERSIGN_DATABASE_URL": ""}
     environ |= {"COUNTERSIGN_ISOLATION": isolation, "COUNTERSIGN_LOG_LEVEL": "INFO"}
+    environ["PYTHONDONTWRITEBYTECODE"] = ""  # users have compiled modules after the first start
     if "COUNTERSIGN_BASE_IMAGE" not in os.environ and BASE.is_file():
         environ["COUNTERSIGN_BASE_IMAGE"] = str(BASE)
     return environ

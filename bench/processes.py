@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,12 +61,32 @@ def memory(pids: Iterable[int]) -> Memory:
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """User and system time that processes have used so far."""
+    """User and system time that processes, and children of theirs that have ended, have used so far."""
     ticks = 0
     for pid in pids:
-        after_name = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-        ticks += int(after_name[11]) + int(after_name[12])
+        with contextlib.suppress(OSError):  # it has just ended: its parent has its time now
+            after_name = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+            ticks += sum(int(field) for field in after_name[11:15])
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+class Watch:
+    """Wall and CPU seconds since it was made; CPU of this process and of all that it started."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), self._all()
+
+    def wall(self) -> float:
+        """Seconds that went by."""
+        return time.perf_counter() - self._wall
+
+    def cpu(self) -> float:
+        """Seconds that processors worked."""
+        return self._all() - self._cpu
+
+    @staticmethod
+    def _all() -> float:
+        return cpu_seconds(family(os.getpid()))
 
 
 def _parent(entry: Path) -> int:

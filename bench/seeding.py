@@ -43,7 +43,12 @@ def owner(database: Database) -> Owner:
     person = {"id": made.person, "username": "ana", "name": "Ana", "active": True, "failed_logins": 0}
     grant = {"id": clock.new_id(), "person_id": made.person, "role": "scientist", "bootstrap": False}
     holder = {"person_id": made.person, "created_by": ref, "scopes": list(ALL_SCOPES), "name": "bench"}
-    secret = {"id": clock.new_id(), "handle": handle, "secret_hash": secret_hash, "expires_at": now + timedelta(days=30)}
+    secret = {
+        "id": clock.new_id(),
+        "handle": handle,
+        "secret_hash": secret_hash,
+        "expires_at": now + timedelta(days=30),
+    }
     _insert(
         database,
         {

@@ -8,7 +8,6 @@ from pathlib import Path
 from builders import platform, run
 from builders.containers import EngineError
 from builders.smoke import NotReady
-from builders.worker import Worker
 from registry import schema
 from registry.db import Database
 from registry.errors import RegistryError
@@ -35,7 +34,10 @@ def main(argv: list[str]) -> int:
         found = platform.detect(settings, LocalStore(settings.store_dir.absolute()))
         if arguments.command == "run":
             return run.run(database, found, arguments.bundle, arguments.summary)
-        logger.info("isolation: %s %s", found.isolation, found.note)
+        # Only work bakes: its validator of bills of materials takes a second to import, and a served image waits for it.
+        from builders.worker import Worker  # noqa: PLC0415
+
+        logger.info("isolation: %s, Python %s. %s", found.isolation, found.base.target.python, found.note)
         Worker(settings, database, found.store, found).run()
     except (SettingsError, platform.NotReady, EngineError, RegistryError, NotReady) as error:
         hint = getattr(error, "hint", "")

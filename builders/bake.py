@@ -233,9 +233,7 @@ def _model(release: Release, store: LocalStore, platform: Platform) -> tuple[Par
         "signature.json": canonical.dumps(release.signature.to_dict()),
     }
     if release.synthetic:
-        rows = sample_rows(release, store)[:SEALED_ROWS]
-        answers = {name: values[: len(rows)] for name, values in release.answers.items()}
-        written["sealed.json"] = canonical.dumps({"rows": rows, "answers": answers})
+        written["sealed.json"] = canonical.dumps(approved_rows(release, store))
     small = {digests.of_bytes(data): data for data in written.values()}
     files = [File(release.artifact, *release.files[release.artifact])]
     files += [File(name, digests.of_bytes(data), len(data)) for name, data in written.items()]
@@ -261,22 +259,17 @@ def _model(release: Release, store: LocalStore, platform: Platform) -> tuple[Par
     return Part("model", release.path, layer, canonical.digest([file.to_dict() for file in files])), described
 
 
-def sample_rows(release: Release, store: LocalStore) -> list[dict[str, Any]]:
-    """The version's sample records."""
+def approved_rows(release: Release, store: LocalStore) -> dict[str, Any]:
+    """The first sample rows with their approved answers, and the columns' order, which canonical JSON does not keep."""
     data = store.read(release.files[SAMPLE][0], limit=MAX_SAMPLE)
-    return [json.loads(line) for line in data.decode().splitlines() if line.strip()]
+    rows = [json.loads(line) for line in data.decode().splitlines() if line.strip()][:SEALED_ROWS]
+    answers = {name: values[: len(rows)] for name, values in release.answers.items()}
+    return {"rows": rows, "answers": answers, "columns": list(rows[0])}
 
 
 def _real_rows(releases: Sequence[Release], store: LocalStore) -> dict[str, Any]:
     """Rows of versions whose sample may not enter the image: the smoke test feeds them from outside."""
-    return {
-        release.ref: {
-            "rows": sample_rows(release, store)[:SEALED_ROWS],
-            "answers": {n: v[:SEALED_ROWS] for n, v in release.answers.items()},
-        }
-        for release in releases
-        if not release.synthetic
-    }
+    return {release.ref: approved_rows(release, store) for release in releases if not release.synthetic}
 
 
 # ----------------------------------------------------------------------------------------------------------- the record

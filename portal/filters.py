@@ -106,10 +106,8 @@ def browser(agent: str) -> str:
 
 
 _OPENERS = frozenset(
-    (
-        "a an another choose expected it more no nobody nothing one only sign-in somebody that the there these "
-        "this unknown what you your"
-    ).split()
+    ("a", "an", "another", "choose", "it", "more", "no", "nobody", "nothing", "only", "sign-in", "somebody")
+    + ("that", "the", "there", "these", "this", "unknown", "what", "you", "your")
 )
 """Words that begin a message and are not somebody's name."""
 

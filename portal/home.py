@@ -1,5 +1,7 @@
 """The first screen: what waits for this person, for how long, and the next step; beside it what they came to look for."""
 
+from uuid import UUID
+
 from flask import Blueprint, g, render_template, url_for
 
 from portal import access, db
@@ -50,7 +52,7 @@ def address(item: waiting.Waiting) -> str:
         team, _, name = full_name.partition("/")
         return url_for("catalog.version", team=team, name=name, ref=number)
     if item.kind == "review":
-        return url_for("approvals.review", request_id=item.ref)
+        return url_for("approvals.review", request_id=UUID(item.ref))
     if item.kind == "build":
-        return url_for("builds.build", build_id=item.ref)
+        return url_for("builds.build", build_id=UUID(item.ref))
     return url_for("admin.person", username=item.ref)

@@ -54,8 +54,9 @@ def ready() -> Response:
 def metrics() -> Response:
     """Prometheus."""
     meters: Meters = current_app.extensions["countersign-meters"]
+    by_state = select(Job.state, func.count().label("count_")).group_by(Job.state)
     with db.reading() as unit:
-        counts = {state: count for state, count in unit.execute(select(Job.state, func.count()).group_by(Job.state))}
+        counts = {row.state: row.count_ for row in unit.execute(by_state)}
         meters.workers.set(len(jobs.alive_workers(unit)))
     for state in JobState:
         meters.jobs.labels(state.value).set(counts.get(state, 0))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session, selectinload
 
 from registry import access, audit, clock, names, vault
@@ -339,10 +339,18 @@ def display_names(session: Session, refs: set[str]) -> dict[str, str]:
         for kind in ("person", "service")
     }
     if ids["person"]:
-        for person_id, name in session.execute(select(Person.id, Person.username).where(Person.id.in_(ids["person"]))):
+        for person_id, name in session.execute(_NAMES_OF_PEOPLE, {"ids": ids["person"]}):
             found[f"person:{person_id.hex}"] = name
     if ids["service"]:
-        rows = select(ServiceAccount.id, Team.slug, ServiceAccount.name).join(Team, Team.id == ServiceAccount.team_id)
-        for service_id, team, name in session.execute(rows.where(ServiceAccount.id.in_(ids["service"]))):
+        for service_id, team, name in session.execute(_NAMES_OF_SERVICES, {"ids": ids["service"]}):
             found[f"service:{service_id.hex}"] = f"{team}/{name}"
     return found
+
+
+# Made once: nearly every answer asks for names, and making the statements costs as much as running them.
+_NAMES_OF_PEOPLE = select(Person.id, Person.username).where(Person.id.in_(bindparam("ids", expanding=True)))
+_NAMES_OF_SERVICES = (
+    select(ServiceAccount.id, Team.slug, ServiceAccount.name)
+    .join(Team, Team.id == ServiceAccount.team_id)
+    .where(ServiceAccount.id.in_(bindparam("ids", expanding=True)))
+)

@@ -382,15 +382,14 @@ def _why_not(session: Session, request: ReleaseRequest, actor: Actor) -> str | N
         return f"this request is {request.state.replace('_', ' ')}."
     if actor.via_token or actor.person_id is None:
         return "a token never decides; sign in as yourself."
-    if not actor.second_factor:
-        return "you signed in without a second factor."
-    me = policies.Signer(actor.person_id, actor.name, actor.roles)
-    return policies.bar(
-        me,
+    reason = policies.bar(
+        policies.Signer(actor.person_id, actor.name, actor.roles),
         barred=_barred(session, request),
         signed=_signed(request.decisions),
         deciding=policies.deciding_roles(request.policy.body),
     )
+    # Last: whoever may not decide anyway is not sent to set up a second factor.
+    return reason or (None if actor.second_factor else "you signed in without a second factor.")
 
 
 def statement(request: ReleaseRequest, *, person: Person, outcome: Outcome) -> str:

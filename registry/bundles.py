@@ -305,10 +305,14 @@ def accept(session: Session, build: Build, *, actor: Actor) -> Build:
     lock(session, build)
     if build.state is not BuildState.PROPOSED:
         raise WrongStage(f"this build is {build.state}", hint="Only a proposed build can be accepted.")
+    _accept(session, build, actor=actor, reason="proposal accepted")
+    return build
+
+
+def _accept(session: Session, build: Build, *, actor: Actor, reason: str) -> None:
     build.state = BuildState.QUEUED
     _queue(session, build)
-    audit.record(session, audit.Action.BUILD_REQUESTED, actor=actor, subject=build, reason="proposal accepted")
-    return build
+    audit.record(session, audit.Action.BUILD_REQUESTED, actor=actor, subject=build, reason=reason)
 
 
 def after_approval(session: Session, version: ModelVersion) -> list[Build]:
@@ -336,14 +340,14 @@ def _request(
     session: Session, bundle: Bundle, recipe: dict[str, Any], *, actor: Actor, reason: str, state: BuildState
 ) -> Build:
     """Store a build and queue it; an unfinished build of the same recipe serves instead."""
+    lock(session, bundle)  # of two who ask at once, the second finds the first one's build
     digest = canonical.digest(recipe)
+    unfinished = (BuildState.PROPOSED, BuildState.QUEUED, BuildState.RUNNING)
     pending = session.scalars(
-        select(Build).where(
-            Build.bundle_id == bundle.id,
-            Build.recipe_digest == digest,
-            Build.state.in_((BuildState.QUEUED, BuildState.RUNNING)),
-        )
+        select(Build).where(Build.bundle_id == bundle.id, Build.recipe_digest == digest, Build.state.in_(unfinished))
     ).first()
+    if pending is not None and pending.state is BuildState.PROPOSED and state is BuildState.QUEUED:
+        _accept(session, pending, actor=actor, reason=reason)
     if pending is not None:
         return pending
     build = Build(

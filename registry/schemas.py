@@ -3,17 +3,21 @@
 import functools
 import json
 from pathlib import Path
-from typing import Any
-
-from jsonschema import Draft202012Validator
+from typing import TYPE_CHECKING, Any
 
 from registry.errors import Invalid
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "schemas"
 
 
 @functools.cache
-def _validator(name: str) -> Draft202012Validator:
+def _validator(name: str) -> "Draft202012Validator":
+    # Where the worker's packages are installed too, this import builds a grammar of IRIs: a second that no start needs.
+    from jsonschema import Draft202012Validator  # noqa: PLC0415
+
     return Draft202012Validator(json.loads((FOLDER / f"{name}.v1.json").read_text()))
 
 

@@ -11,6 +11,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -57,7 +58,7 @@ class LocalStore:
                 )
             self._publish(path, digest)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise StorageFull(
                     "the disk of the store is full, nothing was kept", hint="Tell an operator; then send it again."
                 ) from error
@@ -68,17 +69,23 @@ class LocalStore:
 
     def _receive(self, source: Readable, path: Path, limit: int | None) -> tuple[str, int]:
         hasher, size = hashlib.sha256(), 0
-        with path.open("xb", buffering=0) as sink:
+        hashed: Future[None] | None = None
+        with path.open("xb", buffering=0) as sink, ThreadPoolExecutor(1) as beside:
             while chunk := source.read(CHUNK):
                 size += len(chunk)
                 if limit is not None and size > limit:
                     raise TooLarge(
                         f"more than {limit} bytes came", hint="Ask an operator to raise COUNTERSIGN_MAX_UPLOAD_BYTES."
                     )
-                hasher.update(chunk)
+                if hashed is not None:
+                    hashed.result()
+                # Hashing takes as long as receiving and writing together, and lets go of the interpreter's lock.
+                hashed = beside.submit(hasher.update, chunk)
                 view = memoryview(chunk)
                 while view:
                     view = view[sink.write(view) :]
+            if hashed is not None:
+                hashed.result()
             os.fchmod(sink.fileno(), 0o440)
             os.fsync(sink.fileno())
         faults.reach("fsync")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, select
@@ -30,7 +31,7 @@ def _numbered(table: type[ModelVersion] | type[ReleaseRequest]) -> Select[UUID, 
     return query.join(RegisteredModel, RegisteredModel.id == ModelVersion.model_id)
 
 
-_FOUND: Mapping[str, Callable[[], Select[*tuple[UUID | str | int, ...]]]] = {
+_FOUND: Mapping[str, Callable[[], Select[*tuple[Any, ...]]]] = {
     "person": lambda: select(Person.id, Person.username),
     "team": lambda: select(Team.id, Team.slug),
     "model": lambda: select(RegisteredModel.id, RegisteredModel.full_name),

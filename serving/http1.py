@@ -1,30 +1,18 @@
 """HTTP/1.1 connections: llhttp parses, this keeps order, limits and deadlines, and hands whole requests to a handler."""
 
 import asyncio
-import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import cast
 
 import httptools
-import orjson
 
 from serving.access import Access, Call, request_id
 from serving.admission import Door
-from serving.errors import (
-    BadEncoding,
-    BadExpectation,
-    BadRequest,
-    Busy,
-    HeadTooLarge,
-    ServingError,
-    TooLarge,
-    TooSlow,
-    WrongMethod,
-)
+from serving.errors import BadExpectation, BadRequest, Busy, HeadTooLarge, ServingError, TooLarge, TooSlow
+from serving.http_messages import Request, Response, decompress, error_response
 from serving.settings import Settings
 from serving.tensors import Buffer
 
@@ -35,30 +23,9 @@ SLOWEST = 64 * 1024  # bytes a second that a body must make on average
 IDLE_SECONDS = 75  # that a connection may stay open between requests
 LINGER_SECONDS = 2  # of reading and discarding before a connection with an unread body is closed
 SWEEP_SECONDS = 0.5
-JSON = b"application/json"
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _STATUS_LINES = {status: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A whole request. ``target`` is the path with its query, still percent-encoded; header names are lower case."""
-
-    method: str
-    target: str
-    headers: dict[bytes, bytes]
-    body: bytes
-    call: Call
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """``headers`` besides the length, the date and the request id."""
-
-    status: int
-    body: list[Buffer]
-    headers: tuple[tuple[bytes, bytes], ...] = ((b"content-type", JSON),)
 
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -173,9 +140,8 @@ class Connection(asyncio.Protocol):
         self._deaf = True
         for exchange in self._queue:
             if exchange.task is not None:
-                exchange.task.cancel()  # no one is left to read the answer; it releases its place itself
-            else:
-                self._release(exchange)
+                exchange.task.cancel()  # no one is left to read the answer
+            self._release(exchange)  # here, too: a task that never began has no `finally` to run
         self._queue.clear()
 
     def data_received(self, data: bytes) -> None:
@@ -445,38 +411,3 @@ class Connection(asyncio.Protocol):
                 self._transport.pause_reading()
             else:
                 self._transport.resume_reading()
-
-
-def error_response(error: ServingError) -> Response:
-    """``error`` as the protocol shows it."""
-    headers = [(b"content-type", JSON)]
-    if isinstance(error, WrongMethod):
-        headers.append((b"allow", error.allowed.encode()))
-    if error.retry_after is not None:
-        headers.append((b"retry-after", b"%d" % error.retry_after))
-    return Response(error.status, [orjson.dumps({"error": str(error)})], tuple(headers))
-
-
-def decompress(body: bytes, encoding: bytes, limit: int) -> bytes:
-    """Undo a Content-Encoding, never making more than ``limit`` bytes.
-
-    :raises BadEncoding: neither gzip nor deflate.
-    :raises BadRequest: ``body`` is not what the encoding says, or ends early.
-    :raises TooLarge: it holds more than ``limit`` bytes.
-    """
-    if encoding not in (b"gzip", b"x-gzip", b"deflate"):
-        raise BadEncoding(
-            f"Content-Encoding {encoding.decode('latin-1')!r} is unknown; gzip, deflate and identity are taken"
-        )
-    # zlib's own header for deflate, as the standard says; some clients send the bare stream.
-    bare = encoding == b"deflate" and (len(body) < 2 or body[0] & 15 != 8 or (body[0] << 8 | body[1]) % 31)
-    stream = zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS | 32)
-    try:
-        data = stream.decompress(body, limit + 1)
-    except zlib.error:
-        raise BadRequest(f"the body is not {encoding.decode()}, as its Content-Encoding says") from None
-    if len(data) > limit:
-        raise TooLarge(f"the body is larger than {limit} bytes once decompressed, the most that are taken")
-    if not stream.eof or stream.unused_data:
-        raise BadRequest(f"the {encoding.decode()} body ends early or holds more than one stream")
-    return data

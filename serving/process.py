@@ -30,6 +30,7 @@ PASSED_ON = (
     "TZ",
     "LANG",
     "LC_ALL",
+    "LD_LIBRARY_PATH",
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -150,13 +151,17 @@ class ModelProcess:
     async def _spawn(self) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._program.arguments(theirs.fileno()),
-                stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env={name: os.environ[name] for name in PASSED_ON if name in os.environ},
-                start_new_session=True,  # Ctrl-C in a terminal is for the server, which drains first
-            )
+            try:
+                self._process = await asyncio.create_subprocess_exec(
+                    *self._program.arguments(theirs.fileno()),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    env={name: os.environ[name] for name in PASSED_ON if name in os.environ},
+                    start_new_session=True,  # Ctrl-C in a terminal is for the server, which drains first
+                )
+            except OSError as error:
+                ours.close()
+                raise Refusal(f"no process for {self._program.ref} can be started: {error}") from None
         self._link = await asyncio.open_unix_connection(sock=ours, limit=READ_AHEAD)
         try:
             async with asyncio.timeout(START_SECONDS):
@@ -167,8 +172,8 @@ class ModelProcess:
             code = await self._process.wait()
             await self._give_up(f"the process of {self._program.ref} ended with {code} before it was ready")
         if "error" in head:
-            error = head["error"]
-            await self._give_up(f"{self._program.ref}: {error['code']}: {error['message']}. {error['hint']}")
+            told = head["error"]
+            await self._give_up(f"{self._program.ref}: {told['code']}: {told['message']}. {told['hint']}")
         self._alive.set()
         self._metrics.started()
         self._log.info("model process ready", model=self._program.ref, pid=self._process.pid)

@@ -7,7 +7,7 @@ import orjson
 
 from serving import metrics as metrics_module
 from serving.errors import BadRequest, NotFound, Unavailable, WrongMethod
-from serving.http1 import Request, Response
+from serving.http_messages import JSON, Request, Response
 from serving.oip_json import parse, parse_options, render
 from serving.service import Service
 
@@ -59,7 +59,7 @@ class Rest:
         head_length, body = render(answer, form)
         headers = [(b"x-model-version", answer.version.encode())]
         if head_length is None:
-            headers.append((b"content-type", b"application/json"))
+            headers.append((b"content-type", JSON))
         else:
             headers.append((b"content-type", BINARY))
             headers.append((b"inference-header-content-length", b"%d" % head_length))

@@ -4,9 +4,11 @@ import asyncio
 import json
 import os
 import signal
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -47,8 +49,10 @@ async def run(image: Sealed, settings: Settings, address: Address, log: Log) -> 
     :raises Refusal: it cannot be served as it was approved.
     """
     stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: _log_fault(log, context))
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.set)
     server = Server(image, settings, log)
     try:
         await server.listen(address)
@@ -159,6 +163,13 @@ class Server:
         if differences:
             raise Refusal(f"{model.ref} does not answer as approved: {'; '.join(differences)}")
         self._log.info("answers as approved", model=model.ref, rows=len(rows.rows))
+
+
+def _log_fault(log: Log, context: Mapping[str, Any]) -> None:
+    """A fault of ours, with where it happened; not its message, which may quote what a client sent."""
+    fault = context.get("exception")
+    where = traceback.format_tb(fault.__traceback__) if fault else None
+    log.error("fault", reason=context["message"], exception=type(fault).__name__ if fault else None, where=where)
 
 
 def _program(image: Sealed, model: Model) -> Program:

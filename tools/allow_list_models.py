@@ -27,9 +27,11 @@ from sklearn import (
     svm,
     tree,
 )
+from sklearn.exceptions import NotFittedError
 from sklearn.experimental import enable_halving_search_cv, enable_iterative_imputer  # noqa: F401
 from sklearn.impute import SimpleImputer
 from sklearn.utils import all_estimators
+from sklearn.utils.validation import check_is_fitted
 
 ROWS = 40
 RANDOM = np.random.RandomState(7)
@@ -39,6 +41,8 @@ NUMBERS = X @ np.array([1.0, -2.0, 0.5, 3.0]) + 5
 COUNTS = RANDOM.randint(1, 5, size=(ROWS, 4))
 TEXTS = [f"message number {row} about {'cards' if row % 2 else 'loans'}" for row in range(ROWS)]
 SPARSE = sparse.csr_matrix(X * (X > 0.5))
+
+THREE = np.arange(ROWS) % 3
 
 # In this order: an estimator is fitted with the first target it takes.
 TARGETS = (LABELS, NUMBERS, np.column_stack([LABELS, 1 - LABELS]), np.column_stack([NUMBERS, -NUMBERS]), None)
@@ -66,21 +70,35 @@ def fitted_models() -> Iterator[Any]:
 def _one(cls: type) -> Iterator[Any]:
     wanted = inspect.signature(cls.__init__).parameters
     given = {name: part for name, part in PARTS.items() if name in wanted}
+    if "estimator" in given:
+        given.pop("base_estimator", None)
     if "random_state" in wanted:
         given["random_state"] = np.random.RandomState(0)
     with contextlib.suppress(TypeError):
         yield from _fit(cls(**given))
+        yield from _fit(cls(**given), (THREE, *TARGETS))
 
 
-def _fit(model: Any) -> Iterator[Any]:
+def _fit(model: Any, targets: tuple[Any, ...] = TARGETS) -> Iterator[Any]:
+    if _is_fitted(model):
+        yield model
+        return
     for features in (X, COUNTS, X[:, 0], TEXTS, COUNTS > 2):
-        for target in TARGETS:
+        for target in targets:
             try:
                 yield model.fit(features, target) if target is not None else model.fit(features)
             except Exception:  # noqa: BLE001, S112  not for this estimator: the next one may be
                 continue
             return
     yield model
+
+
+def _is_fitted(model: Any) -> bool:
+    try:
+        check_is_fitted(model)
+    except (NotFittedError, TypeError):  # TypeError: no estimator, such as a KDTree, or one that is never fitted
+        return False
+    return True
 
 
 def _chosen() -> Iterator[Any]:
@@ -108,9 +126,9 @@ def _chosen() -> Iterator[Any]:
         quantile = {"quantile": 0.5} if loss == "quantile" else {}
         yield ensemble.HistGradientBoostingRegressor(loss=loss, max_iter=2, **quantile)
     yield ensemble.HistGradientBoostingClassifier(max_iter=2, early_stopping=True)
-    yield ensemble.HistGradientBoostingClassifier(max_iter=2).fit(X, np.arange(ROWS) % 3)
-    yield ensemble.GradientBoostingClassifier(n_estimators=2).fit(X, np.arange(ROWS) % 3)
-    yield linear_model.LogisticRegression().fit(X, np.arange(ROWS) % 3)
+    yield ensemble.HistGradientBoostingClassifier(max_iter=2).fit(X, THREE)
+    yield ensemble.GradientBoostingClassifier(n_estimators=2).fit(X, THREE)
+    yield linear_model.LogisticRegression().fit(X, THREE)
     for power in (0, 1, 2, 1.5):
         yield linear_model.TweedieRegressor(power=power)
     for solver in ("lbfgs", "sgd", "adam"):
@@ -125,7 +143,7 @@ def _chosen() -> Iterator[Any]:
     more = kernels.RationalQuadratic() + kernels.ExpSineSquared() + kernels.DotProduct() + kernels.PairwiseKernel()
     for kernel in (sum_kernel, more, kernels.CompoundKernel([kernels.RBF(), kernels.RBF()])):
         yield gaussian_process.GaussianProcessRegressor(kernel=kernel, optimizer=None)
-    yield gaussian_process.GaussianProcessClassifier(kernel=kernels.RBF(), optimizer=None).fit(X, np.arange(ROWS) % 3)
+    yield gaussian_process.GaussianProcessClassifier(kernel=kernels.RBF(), optimizer=None).fit(X, THREE)
     for score in ("chi2", "f_classif", "f_regression", "mutual_info_classif", "mutual_info_regression", "r_regression"):
         yield feature_selection.SelectKBest(getattr(feature_selection, score), k=2)
     for model in (linear_model.LogisticRegression(), svm.SVC(probability=False), linear_model.SGDClassifier()):

@@ -93,7 +93,20 @@ class Demo:
         url = self.stack.start_portal()
         self.say(f"Portal answers at {url}")
         self.stack.start_worker()
-        self.say(f"Worker is up, {self._first_line('worker', 'isolation: ')}")
+        about = self._first_line("worker", "isolation: ")
+        mine = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
+        if about.startswith("isolation: container") and f"{mine}." not in about:
+            # A model runs under the Python it was trained with, and this scientist's is not the base's.
+            missing = f"the base image has another Python than this machine's {mine}"
+            if os.environ.get("COUNTERSIGN_ISOLATION") == "container":
+                raise Trouble(f"{missing}; use that Python (PYTHON=...), or a base with this one")
+            self.say(f"No containers: {missing}. Going on with local processes.")
+            self.stack.stop_one("worker")
+            (self.stack.logs / "worker.log").unlink()
+            self.stack.environ["COUNTERSIGN_ISOLATION"] = "process"
+            self.stack.start_worker()
+            about = self._first_line("worker", "isolation: ")
+        self.say(f"Worker is up, {about}")
 
     def people(self) -> None:
         """The first administrator from the one-time link; everybody else through the administration pages."""

@@ -100,18 +100,21 @@ class Stack:
             tail = (self.logs / f"{name}.log").read_text(errors="replace").strip().splitlines()[-5:]
             raise Trouble(f"the {name} ended with code {code}: " + " | ".join(tail))
 
+    def stop_one(self, name: str) -> None:
+        """Stop one child, politely first."""
+        child = self.children.pop(name)
+        if child.poll() is None:
+            _signal(child, signal.SIGTERM)
+        try:
+            child.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            _signal(child, signal.SIGKILL)
+            child.wait()
+
     def stop(self) -> None:
-        """Stop every child, politely first, newest first."""
-        for child in reversed(self.children.values()):
-            if child.poll() is None:
-                _signal(child, signal.SIGTERM)
-        for child in reversed(self.children.values()):
-            try:
-                child.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                _signal(child, signal.SIGKILL)
-                child.wait()
-        self.children.clear()
+        """Stop every child, newest first."""
+        for name in reversed(list(self.children)):
+            self.stop_one(name)
 
 
 def _signal(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
@@ -132,9 +135,10 @@ def fresh(folder: Path, *, keep: frozenset[str]) -> None:
 
 
 def exit_on_signals() -> None:
-    """Turn SIGTERM into the same orderly stop as Ctrl-C."""
+    """Turn SIGTERM into the same orderly stop as Ctrl-C, also where a shell started us with SIGINT ignored."""
 
     def stop(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)

@@ -794,6 +794,9 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_dossier_entries_request_id"), ["request_id"], unique=False)
 
     # ### end Alembic commands ###
+    if op.get_bind().dialect.supports_alter:  # SQLite has these two, which go in a circle, from CREATE TABLE
+        for table, column in (("bundles", "current_image_id"), ("builds", "image_id")):
+            op.create_foreign_key(op.f(f"fk_{table}_{column}_images"), table, "images", [column], ["id"])
     head = sa.table(
         "audit_head",
         sa.column("id", sa.Integer),

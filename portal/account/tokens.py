@@ -20,6 +20,7 @@ ME = "me"
 
 
 @bp.route("/settings/tokens", methods=["GET", "POST"])
+@access.needs(Permission.MANAGE_TOKENS)
 def token_list() -> str | tuple[str, int] | BaseResponse:
     """My tokens; a new one is shown once, in the answer to the form that asked for it."""
     services = _services()
@@ -46,6 +47,7 @@ def token_list() -> str | tuple[str, int] | BaseResponse:
 
 
 @bp.post("/settings/tokens/<uuid:token_id>/revoke")
+@access.needs(Permission.MANAGE_TOKENS)
 def revoke_token(token_id: UUID) -> BaseResponse:
     """End a token now."""
     row = tokens.revoke(db.session(), token_id, actor=g.actor)

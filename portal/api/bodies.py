@@ -71,7 +71,7 @@ def _pointer(location: tuple[int | str, ...]) -> str:
 
 def _refuse_nul_in(value: Any, pointer: str) -> None:
     if isinstance(value, str) and _NUL in value:
-        raise Invalid("text holds a NUL character", errors=[(pointer, "no NUL characters")])
+        raise Invalid("text holds a NUL character", hint="Take it out.", errors=[(pointer, "no NUL characters")])
     if isinstance(value, dict):
         for key, item in value.items():
             _refuse_nul_in(key, pointer)

@@ -1,7 +1,7 @@
 """What a reviewer states; who may decide is the domain's business."""
 
 from wtforms import HiddenField, PasswordField, StringField, TextAreaField
-from wtforms.validators import InputRequired, Length, Regexp
+from wtforms.validators import DataRequired, InputRequired, Length, Regexp
 
 from portal.forms import Form
 from registry.orm.approval import Outcome
@@ -15,7 +15,7 @@ class DecisionForm(Form):
     seen_dossier = HiddenField()
     reason = TextAreaField(
         "Why?",
-        validators=[InputRequired("Say what you relied on."), Length(max=4000, message="At most 4,000 characters.")],
+        validators=[DataRequired("Say what you relied on."), Length(max=4000, message="At most 4,000 characters.")],
         description="Name the evaluation you relied on. Stored beside the audit log and shown to examiners.",
     )
     password = PasswordField("Your password", validators=[InputRequired("Type your password: this is a signature.")])
@@ -37,7 +37,7 @@ class CommentForm(Form):
 
     text = TextAreaField(
         "Comment",
-        validators=[InputRequired("Write something."), Length(max=8000, message="At most 8,000 characters.")],
+        validators=[DataRequired("Write something."), Length(max=8000, message="At most 8,000 characters.")],
         description="The request's dossier grows by it: whoever is about to sign reads it first.",
     )
 
@@ -46,5 +46,5 @@ class WithdrawForm(Form):
     """Taking a request back."""
 
     reason = StringField(
-        "Why?", validators=[InputRequired("Say why."), Length(max=500, message="At most 500 characters.")]
+        "Why?", validators=[DataRequired("Say why."), Length(max=500, message="At most 500 characters.")]
     )

@@ -261,8 +261,10 @@ def _events(log: Sequence[tuple[AuditEntry, AuditPayload | None]]) -> list[histo
 # ------------------------------------------------------------------------------------------- what came meanwhile
 
 
-def since(asked: ReleaseRequest, seen_dossier: str) -> list[DossierEntry] | None:
-    """What was added to the dossier after the state that somebody read; ``None`` when that state is not of this request."""
+def since(asked: ReleaseRequest, seen_release: str, seen_dossier: str) -> list[DossierEntry] | None:
+    """What was added to the dossier after the state somebody read; ``None`` when they read something else."""
+    if seen_release != asked.release_digest:
+        return None
     if seen_dossier == asked.dossier_digest:
         return []
     places = [place for place, entry in enumerate(asked.dossier) if entry.digest == seen_dossier]

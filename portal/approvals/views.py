@@ -94,12 +94,12 @@ def _back(request_id: UUID, anchor: str | None = None) -> BaseResponse:
 def _page(asked: ReleaseRequest, form: Form, **forms: Any) -> tuple[str, int]:
     """The page with one form as it came back and the others empty."""
     decision: DecisionForm = forms.get("decision") or DecisionForm(formdata=None)
-    seen = decision.seen_dossier.data or asked.dossier_digest
+    seen = decision.seen_release.data or asked.release_digest, decision.seen_dossier.data or asked.dossier_digest
     # What is on the page now is what a new signature covers.
     decision.decision_id.data = uuid4().hex
     decision.seen_release.data, decision.seen_dossier.data = asked.release_digest, asked.dossier_digest
     decision.code.data = ""
-    said_since = reading.since(asked, seen)
+    said_since = reading.since(asked, *seen)
     return render_template(
         "approvals/review.html",
         **reading.page(db.session(), asked),

@@ -1,13 +1,13 @@
 """What a version's page lets one take away: files by range, whole reports, and the log of its checks."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from flask import Response, current_app, g, request
-from werkzeug.wrappers import Response as BaseResponse
-from werkzeug.wsgi import FileWrapper
 
 from portal import db
+from portal.api import ranges
 from portal.catalog import bp
 from portal.installation import here
 from registry import catalog, jobs, wording
@@ -24,7 +24,7 @@ def _version(team: str, name: str, ref: str) -> ModelVersion:
 
 
 @bp.get("/models/<team>/<name>/versions/<ref>/files/<path:path>")
-def file(team: str, name: str, ref: str, path: str) -> BaseResponse:
+def file(team: str, name: str, ref: str, path: str) -> Response:
     """The bytes of a file. A whole download is checked on its way; a range is checked by whoever puts it together."""
     found = _version(team, name, ref)
     if not catalog.may_read_artifacts(db.session(), found.model, actor=g.actor):
@@ -38,17 +38,28 @@ def file(team: str, name: str, ref: str, path: str) -> BaseResponse:
     store = here().store
     if not store.has(held.digest):
         raise Unavailable(f"the bytes of {path} are missing from the store", hint="Tell an operator.")
-    if "Range" in request.headers:
-        body: Any = FileWrapper(store.open(held.digest))
+    if request.if_none_match.contains_weak(held.digest):
+        return current_app.response_class(status=304, headers={"ETag": f'"{held.digest}"'})
+    span = ranges.wanted(held.size, held.digest)
+    if span is None:
+        response = _bytes(store.chunks(held.digest), held.size)
     else:
-        body = store.chunks(held.digest)
-    response = current_app.response_class(body, mimetype="application/octet-stream", direct_passthrough=True)
-    response.content_length = held.size
+        source = store.open(held.digest)
+        response = _bytes(ranges.part(source, *span), span[1] - span[0], 206)
+        response.headers["Content-Range"] = f"bytes {span[0]}-{span[1] - 1}/{held.size}"
+        response.call_on_close(source.close)
     response.set_etag(held.digest)
+    response.headers["Accept-Ranges"] = "bytes"
     response.headers["Cache-Control"] = "private, no-cache"
     _, _, basename = path.rpartition("/")
     response.headers.set("Content-Disposition", "attachment", filename=f"{name}-{found.number}-{basename}")
-    return response.make_conditional(request, accept_ranges=True, complete_length=held.size)
+    return response
+
+
+def _bytes(pieces: Iterator[bytes], size: int, status: int = 200) -> Response:
+    response = current_app.response_class(pieces, status, mimetype="application/octet-stream", direct_passthrough=True)
+    response.content_length = size
+    return response
 
 
 @bp.get("/models/<team>/<name>/versions/<ref>/reports/<step>.json")

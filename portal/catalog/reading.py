@@ -140,7 +140,7 @@ def log_of_model(
     """What happened to a model, its last 200 versions and their requests; and what to call each of them."""
     query = select(ModelVersion.id, ModelVersion.number).where(ModelVersion.model_id == model.id)
     newest = query.order_by(ModelVersion.number.desc()).limit(200)
-    numbers = dict(session.execute(newest).tuples().all())
+    numbers = dict(session.execute(newest).all())
     labels = {f"version:{ident.hex}": f"Version {number}" for ident, number in numbers.items()}
     asked = select(ReleaseRequest.id, ReleaseRequest.version_id).where(ReleaseRequest.version_id.in_(numbers))
     labels |= {f"request:{ident.hex}": f"Version {numbers[version]}" for ident, version in session.execute(asked)}

@@ -77,6 +77,7 @@ class MetricRow(Rows):
     better = SelectField(
         "Better when",
         choices=[SelectChoice("", "not said"), SelectChoice("higher", "higher"), SelectChoice("lower", "lower")],
+        validate_choice=False,
     )
 
 
@@ -147,7 +148,8 @@ class UploadForm(Form):
         return self._valid_metrics() and valid
 
     def _valid_metrics(self) -> bool:
-        valid = True
+        valid = not self.metrics.errors
+        self.metrics.errors = [problem for row in self.metrics for field in row for problem in field.errors]
         for row in self.metrics:
             if row.metric.data and _number(row.value.data) is None:
                 self.metrics.errors, valid = [f"{row.metric.data}: {row.value.data!r} is not a number."], False

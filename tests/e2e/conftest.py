@@ -56,7 +56,7 @@ class Installation:
             self.file.with_name(self.file.name + suffix).unlink(missing_ok=True)
         shutil.copyfile(self.folder / f"{name}.aside", self.file)
 
-    def run(self, *command: str, fault: str = "") -> tuple[int, list[str], str]:
+    def run(self, *command: str, fault: str = "", environ: dict[str, str] | None = None) -> tuple[int, list[str], str]:
         """Run a process of this installation; its exit code, the fault points it reached, and what it said."""
         log = self.folder / "faults.log"
         log.unlink(missing_ok=True)
@@ -64,6 +64,7 @@ class Installation:
         environ = {
             **os.environ,
             **self.environ,
+            **(environ or {}),
             "PYTHONPATH": str(ROOT),
             "COUNTERSIGN_FAULT_LOG": str(log),
             "COUNTERSIGN_FAULT": fault,

@@ -56,6 +56,10 @@ def app(settings: Settings, database: Database) -> Flask:
 class Browser(FlaskClient):
     """A client that fills in forms as a browser does: it reads the CSRF token and hidden fields of the page first."""
 
+    def open(self, *args: object, buffered: bool = True, **named: object) -> TestResponse:
+        """As ever, but the whole answer is read, so that what streams it has ended."""
+        return super().open(*args, buffered=buffered, **named)  # type: ignore[arg-type]
+
     def submit(
         self, path: str, data: dict[str, object] | None = None, *, page: str = "", **named: object
     ) -> TestResponse:

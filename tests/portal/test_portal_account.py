@@ -99,7 +99,7 @@ def test_a_token_is_shown_once_and_works(login: Callable[..., Browser], database
     assert answer.status_code == 201
     token = re.search(r"cs_[0-9a-f]{12}_[0-9a-f]{72}", answer.text)[0]
     with database.read() as session:
-        row, actor = tokens.authenticate(session, token)
+        _, actor = tokens.authenticate(session, token)
     assert (actor.name, actor.scopes) == ("ana", {"read", "push"})
     page = browser.get("/settings/tokens").text
     assert "my laptop" in page
@@ -150,7 +150,9 @@ def test_a_service_of_a_foreign_team_is_not_offered(login: Callable[..., Browser
     assert lea.submit("/settings/services", {"team": "payments", "service": "mine"}).status_code == 422
 
 
-@pytest.mark.parametrize(("chosen", "attribute"), [("dark", 'data-bs-theme="dark"'), ("light", 'data-bs-theme="light"')])
+@pytest.mark.parametrize(
+    ("chosen", "attribute"), [("dark", 'data-bs-theme="dark"'), ("light", 'data-bs-theme="light"')]
+)
 def test_a_theme_is_remembered_without_a_script(client: Browser, chosen: str, attribute: str) -> None:
     page = client.get("/login").text
     assert "data-bs-theme" not in page

@@ -33,7 +33,9 @@ def test_a_new_person_gets_a_link_that_works(
     ("username", "status", "words"),
     [("ana", 409, "ana exists already"), ("No Spaces", 422, "not a user name"), ("", 422, "Choose a user name")],
 )
-def test_a_refused_person_keeps_the_typed_text(world: World, visit: Visit, username: str, status: int, words: str) -> None:
+def test_a_refused_person_keeps_the_typed_text(
+    world: World, visit: Visit, username: str, status: int, words: str
+) -> None:
     answer = visit("root").submit("/admin/people/new", {"username": username, "name": "Noor Jansen"})
     assert answer.status_code == status
     assert words in answer.text

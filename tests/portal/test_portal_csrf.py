@@ -11,7 +11,9 @@ from tests.portal.conftest import Browser
 
 
 @pytest.mark.parametrize("token", ["", "made-up"])
-def test_a_post_without_the_token_changes_nothing(login: Callable[..., Browser], database: Database, token: str) -> None:
+def test_a_post_without_the_token_changes_nothing(
+    login: Callable[..., Browser], database: Database, token: str
+) -> None:
     browser = login("scientist")
     data = {"csrf_token": token, "name": "x", "owner": "me", "scopes": ["read"], "days": "7"}
     answer = browser.post("/settings/tokens", data=data)

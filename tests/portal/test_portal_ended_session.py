@@ -22,7 +22,7 @@ def end_all(database: Database) -> None:
 
 
 def kept_fields(page: str) -> dict[str, str]:
-    found = re.findall(r'<textarea name="([^"]+)" hidden>\n?(.*?)</textarea>', page, re.S)
+    found = re.findall(r'<textarea name="([^"]+)" hidden>\n?(.*?)</textarea>', page, re.DOTALL)
     return {name: html.unescape(value) for name, value in found}
 
 
@@ -81,7 +81,9 @@ def test_a_form_without_a_page_is_shown_to_be_sent(
     path = "/admin/people/ana/roles"
     token = root.token()
     end_all(database)
-    page = root.post(path, data={"csrf_token": token, "role": "scientist"}, headers={"Referer": "http://localhost/admin/people/ana"})
+    page = root.post(
+        path, data={"csrf_token": token, "role": "scientist"}, headers={"Referer": "http://localhost/admin/people/ana"}
+    )
     assert page.status_code == 401
     again = sign_in_again(root, page.text, path)
     assert again.status_code == 200
@@ -138,5 +140,5 @@ def test_nothing_can_be_written_while_a_form_is_only_shown(app) -> None:
     with app.test_request_context(NEW_TEAM, method="POST"):
         g.refill = True
         db.session().add(Team(slug="sneaky", name="Sneaky"))
-        with pytest.raises(OperationalError, match="readonly|read-only"):
+        with pytest.raises(OperationalError, match="readonly"):
             db.session().flush()

@@ -11,11 +11,7 @@ from registry import errors as domain
 from registry.errors import RegistryError
 from tests.portal.conftest import Browser
 
-KINDS = [
-    kind
-    for kind in vars(domain).values()
-    if inspect.isclass(kind) and issubclass(kind, RegistryError)
-]
+KINDS = [kind for kind in vars(domain).values() if inspect.isclass(kind) and issubclass(kind, RegistryError)]
 STATUSES = [400, 401, 403, 404, 405, 406, 409, 410, 411, 412, 413, 414, 415, 416, 422, 428, 429, 500, 501, 503]
 
 
@@ -33,7 +29,9 @@ def broken(app: Flask) -> Flask:
             raise OperationalError("SELECT secret", {}, Exception("gone"))
         if name.isdecimal():
             abort(int(name))
-        raise getattr(domain, name)("it happened to payments/voice", hint="Do this next.", errors=[("/name", "is wrong")])
+        raise getattr(domain, name)(
+            "it happened to payments/voice", hint="Do this next.", errors=[("/name", "is wrong")]
+        )
 
     app.config["PROPAGATE_EXCEPTIONS"] = False
     return app

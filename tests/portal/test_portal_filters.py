@@ -29,7 +29,8 @@ def test_relative(ago: timedelta, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "words"), [(0, "0 bytes"), (999, "999 bytes"), (1000, "1 kB"), (12_400_000, "12.4 MB"), (5 * 10**15, "5e+03 TB")]
+    ("count", "words"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1 kB"), (12_400_000, "12.4 MB"), (5 * 10**15, "5e+03 TB")],
 )
 def test_size(count: int, words: str) -> None:
     assert filters.size(count) == words
@@ -56,6 +57,8 @@ def test_sentence(text: str, sentence: str) -> None:
     assert filters.sentence(text) == sentence
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(4.21, "4.2 s"), (59.7, "60 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(4.21, "4.2 s"), (59.7, "60 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")]
+)
 def test_duration(seconds: float, words: str) -> None:
     assert filters.seconds(seconds) == words

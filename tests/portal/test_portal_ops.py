@@ -94,7 +94,9 @@ def test_a_first_visit_is_under_100_kb(app: Flask, login: Callable[..., Browser]
         assert shared + len(browser.get(path).data) < 100_000, path
 
 
-def test_a_request_leaves_one_json_line_without_secrets(app: Flask, client: Browser, capsys, database: Database) -> None:
+def test_a_request_leaves_one_json_line_without_secrets(
+    app: Flask, client: Browser, capsys, database: Database
+) -> None:
     root = logging.getLogger()
     before = root.handlers[:], root.level
     try:
@@ -119,7 +121,9 @@ def test_wsgi_names_every_fault_and_stops(tmp_path: Path) -> None:
 
     environ = {**os.environ, "COUNTERSIGN_ENV": "production", "COUNTERSIGN_DATA_DIR": str(tmp_path)}
     root = Path(__file__).parent.parent.parent
-    result = subprocess.run([sys.executable, "-c", "import wsgi"], cwd=root, env=environ, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, "-c", "import wsgi"], cwd=root, env=environ, capture_output=True, text=True, check=False
+    )
     assert result.returncode == 3
     assert "COUNTERSIGN_SECRET_KEY" in result.stderr
     assert "COUNTERSIGN_PUBLIC_URL" in result.stderr

@@ -120,7 +120,9 @@ def test_next_leads_back(client: Browser, make_person: Maker, target: str) -> No
     assert try_password(client, "ana", path=location).location == target
 
 
-@pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:x", "/\r\nx"])
+@pytest.mark.parametrize(
+    "target", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:x", "/\r\nx"]
+)
 def test_next_never_leads_elsewhere(client: Browser, make_person: Maker, target: str) -> None:
     make_person("ana", roles=["scientist"])
     assert try_password(client, "ana", path="/login?next=" + quote(target)).location == "/"
@@ -138,7 +140,7 @@ def test_signing_out_ends_the_session_on_the_server(login: Callable[..., Browser
 def test_ending_another_session_signs_that_browser_out(make_person: Maker, sign_in: SignIn, database: Database) -> None:
     person = make_person("ana", roles=["scientist"])
     here, there = sign_in(person), sign_in(person)
-    newest, oldest = sorted(sessions(database), key=lambda row: row.id, reverse=True)
+    oldest = min(sessions(database), key=lambda row: row.id)
     assert there.act(f"/settings/security/sessions/{oldest.id}/end").status_code == 303
     assert here.get("/").location.startswith("/login")
     assert there.get("/").status_code == 200

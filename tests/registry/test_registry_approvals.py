@@ -315,7 +315,7 @@ def _submitted_by_max(world):
 
 
 def _uploaded_by_max(world):
-    """A pipeline of ana's, run with a token of hers, names her; max only sent the bytes."""
+    """As if max had sent the bytes of ana's work."""
     with world.write() as session:
         version = factories.ready_version(session, world)
         version.uploader = world.max.ref

@@ -143,17 +143,17 @@ def test_a_crashed_model_fails_only_its_own_requests_and_comes_back(troubled, po
 def test_a_model_killed_while_idle_is_started_again(troubled, expected):
     first = troubled.model_pid(REF)
     os.kill(first, signal.SIGKILL)
-    si.wait_for(lambda: not troubled.is_ready(), "the loss to be seen", 10)
+    si.wait_for(lambda: not troubled.is_ready(), "the loss to be seen", 30)
     assert labels(ask(troubled)) == expected  # waits for the new process
     assert troubled.model_pid(REF) != first
 
 
 def test_a_model_that_takes_too_long_is_restarted(small_image, serve, expected):
-    running = serve(small_image, predict_seconds=1)
+    running = serve(small_image, predict_seconds=3)
     with Paused(running):
         late = ask(running)
         assert late.status_code == 504
-        assert "did not answer 1 rows within 1 s" in late.json()["error"]
+        assert "did not answer 1 rows within 3 s" in late.json()["error"]
     si.wait_for(running.is_ready, "the restart")
     assert labels(ask(running)) == expected
 
@@ -175,7 +175,7 @@ def test_sigterm_finishes_what_is_under_way_and_takes_nothing_new(small_image, s
         threading.Timer(0.2, os.kill, (running.model_pid(REF), signal.SIGCONT)).start()
         assert labels(waiting.result()) == expected
         assert idle.recv(1) == b""
-    assert running.process.wait(10) == 0
+    assert running.process.wait(30) == 0
     assert running.events("stopped")
     assert not running.events("drain time is over")
 
@@ -186,7 +186,7 @@ def test_what_does_not_finish_in_the_drain_time_is_given_up(small_image, serve, 
         waiting = pool.submit(ask, running)
         in_flight(running, 1)
         running.terminate()
-        assert running.process.wait(20) == 0
+        assert running.process.wait(30) == 0
     assert running.events("drain time is over")[0]["unanswered"] == 1
     with pytest.raises(requests.ConnectionError):
         waiting.result()
@@ -202,7 +202,7 @@ def test_live_at_once_ready_with_the_models_and_no_model_outlives_its_server(sma
     pid = running.model_pid(REF)
     running.process.kill()
     running.process.wait()
-    si.wait_for(lambda: not alive(pid), "the model process to end", 10)
+    si.wait_for(lambda: not alive(pid), "the model process to end", 30)
 
 
 def alive(pid):
@@ -216,4 +216,4 @@ def alive(pid):
 def test_sigterm_while_starting_ends_at_once(small_image, serve):
     running = serve(small_image, ready=False)
     running.terminate()
-    assert running.process.wait(15) == 0
+    assert running.process.wait(30) == 0

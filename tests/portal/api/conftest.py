@@ -1,13 +1,16 @@
 """The API over a company with people, on both databases; callers with tokens of their own."""
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import event
 
 from portal import create_app
-from registry import tokens
+from registry import accounts, signing_in, tokens
 from registry.access import ALL_SCOPES, Actor
 from registry.db import Database
 from registry.settings import Settings
@@ -15,7 +18,7 @@ from registry.store import LocalStore
 from tests import databases, factories
 from tests.portal.api.api_support import Caller
 
-POSTGRES = pytest.param("postgres", marks=pytest.mark.postgres)
+BOTH = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 
 
 @pytest.fixture(scope="session")
@@ -32,9 +35,15 @@ def _places_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[s
         places.close()
 
 
-@pytest.fixture(params=["sqlite", POSTGRES])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """On both databases, except where a module says that it is about HTTP only: ``DATABASES = ["sqlite"]``."""
+    if "database" in metafunc.fixturenames:
+        metafunc.parametrize("database", getattr(metafunc.module, "DATABASES", BOTH), indirect=True)
+
+
+@pytest.fixture
 def database(request: pytest.FixtureRequest, _places_of: Callable[[str], databases.Places]) -> Iterator[Database]:
-    """People and a policy, on SQLite and on PostgreSQL."""
+    """Tables, people and a policy."""
     places = _places_of(request.param)
     yield places.take("world")
     places.give_back()
@@ -52,9 +61,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def app(settings: Settings, database: Database) -> Flask:
-    app = create_app(settings, database)
-    app.config["TRAP_HTTP_EXCEPTIONS"] = False
-    return app
+    return create_app(settings, database)
 
 
 @pytest.fixture
@@ -92,3 +99,44 @@ def lea(caller: Callable[..., Caller], world: factories.World) -> Caller:
 @pytest.fixture
 def world(database: Database, store: LocalStore) -> factories.World:
     return factories.World.load(database, store)
+
+
+@pytest.fixture
+def browser(app: Flask, database: Database) -> Callable[[Actor], FlaskClient]:
+    """``browser(world.ana)``: somebody signed in at the portal, without a token."""
+
+    def enter(actor: Actor) -> FlaskClient:
+        with database.write() as session:
+            person = accounts.load_person(session, person_id=actor.person_id)
+            limits = app.extensions["countersign"].limits
+            secret = signing_in.sign_in(session, person, limits=limits, user_agent="", second_factor=True)
+        client = app.test_client()
+        with client.session_transaction() as cookie:
+            cookie["_user_id"] = secret
+        return client
+
+    return enter
+
+
+class Statements:
+    """How many statements a database was asked."""
+
+    count = 0
+
+
+@pytest.fixture
+def count_statements(database: Database) -> Callable[[], AbstractContextManager[Statements]]:
+    """``with count_statements() as asked: ...; asked.count``"""
+
+    @contextmanager
+    def counting() -> Iterator[Statements]:
+        asked = Statements()
+
+        def note(*_: object) -> None:
+            asked.count += 1
+
+        event.listen(database.engine, "before_cursor_execute", note)
+        yield asked
+        event.remove(database.engine, "before_cursor_execute", note)
+
+    return counting

@@ -4,6 +4,7 @@ import html
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -65,11 +66,45 @@ def private(world: World) -> str:
 def words(text: str) -> str:
     """What a reader sees of a page, without markup and with single blanks."""
     body = text.partition("<main")[2].partition("<footer")[0]
-    body = re.sub(r"<(svg|script|style)\b.*?</\1>", " ", body, flags=re.S)
+    body = re.sub(r"<(svg|script|style)\b.*?</\1>", " ", body, flags=re.DOTALL)
     return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", body))).strip()
+
+
+class _Live(HTMLParser):
+    """Collects what a browser would run or load of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        foreign = tag in ("script", "link") and not (values.get("src") or values.get("href") or "").startswith(
+            "/static/"
+        )
+        address = (values.get("href") or values.get("action") or "").strip().lower()
+        if (
+            tag in ("img", "iframe", "object", "embed", "style", "base")
+            or foreign
+            or address.startswith(("javascript:", "data:"))
+        ):
+            self.found.append(f"<{tag}>")
+        self.found += [name for name in values if name.startswith("on") or name == "style"]
+
+
+def live(text: str) -> list[str]:
+    """Tags and attributes of a page that would do something: none, whatever was uploaded."""
+    parser = _Live()
+    parser.feed(text)
+    return parser.found
+
+
+def kept_fields(text: str) -> dict[str, str]:
+    """What the sign-in page carries along of a form whose session ended."""
+    found = re.findall(r'<textarea name="([^"]+)" hidden>\n?(.*?)</textarea>', text, re.DOTALL)
+    return {name: html.unescape(value) for name, value in found}
 
 
 def objects(folder: Path) -> set[str]:
     """Digests in the store, finished or under way."""
     return {path.name for part in ("objects", "incoming") for path in (folder / part).rglob("*") if path.is_file()}
-

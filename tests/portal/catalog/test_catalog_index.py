@@ -3,13 +3,13 @@
 import csv
 import io
 import re
+from datetime import timedelta
 
 import pytest
 
 from portal.catalog import index
-from registry import catalog
-from tests import factories
-from tests.portal.catalog.conftest import VOICE, words
+from registry import audit, catalog, clock
+from tests.portal.catalog.conftest import VOICE, live, words
 
 
 def register(world, name, actor=None, purpose="", **fields):
@@ -92,13 +92,13 @@ def test_private_models_are_seen_by_their_team_only(private, visit):
 
 
 def test_csv_has_the_same_rows_and_no_formulas(world, ana):
-    register(world, "payments/churn", purpose="=HYPERLINK(\"http://evil\")", contact="@team", task="+1")
+    register(world, "payments/churn", purpose='=HYPERLINK("http://evil")', contact="@team", task="+1")
     register(world, "lending/risk", actor=world.lea)
     answer = ana.get("/models.csv?team=payments")
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert answer.mimetype == "text/csv"
     assert [row["model"] for row in rows] == ["payments/churn"]
-    assert rows[0]["purpose"] == "'=HYPERLINK(\"http://evil\")"
+    assert rows[0]["purpose"] == '\'=HYPERLINK("http://evil")'
     assert rows[0]["contact"] == "'@team"
     assert rows[0]["task"] == "'+1"
     assert rows[0]["url"] == "http://127.0.0.1:5000/models/payments/churn"
@@ -123,10 +123,6 @@ def test_csv_goes_through_all_pages(world, ana, monkeypatch):
 
 
 def test_a_model_whose_approval_ended_is_not_shown_as_approved(world, ana, scene):
-    from datetime import timedelta
-
-    from registry import audit, clock
-
     with world.write() as session:
         version = world.version(session, 1)
         version.approved_until = clock.now() - timedelta(days=1)
@@ -140,6 +136,5 @@ def test_a_model_whose_approval_ended_is_not_shown_as_approved(world, ana, scene
 def test_scripts_in_names_stay_text(world, ana):
     register(world, "payments/churn", purpose="<script>alert(1)</script>", task='"><img src=x onerror=alert(1)>')
     text = ana.get("/models?q=%3Cscript%3E").text + ana.get("/models").text
-    assert "<script>alert" not in text
-    assert "<img" not in text
-    assert factories.MODEL not in text
+    assert "alert(1)" in text
+    assert live(text) == []

@@ -7,7 +7,7 @@ import pytest
 from registry import catalog, proofs
 from tests import factories
 from tests.factories import MODEL
-from tests.portal.catalog.conftest import VOICE, bake, words
+from tests.portal.catalog.conftest import VOICE, bake, live, words
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 
@@ -38,7 +38,7 @@ def test_it_says_who_signed(ana, scene):
 
 def test_snippets_name_the_route_and_are_pinned_by_digest(ana, scene):
     text = ana.get(VOICE).text
-    sections = dict(re.findall(r'<section aria-label="([^"]+)">(.*?)</section>', text, re.S))
+    sections = dict(re.findall(r'<section aria-label="([^"]+)">(.*?)</section>', text, re.DOTALL))
     assert set(sections) == {"Python", "curl", "Run", "Files"}
     assert "/v2/models/voice/versions/1/infer" in sections["curl"]
     assert scene.release in sections["Python"]
@@ -88,7 +88,17 @@ def test_the_example_is_a_sample_row_only_when_synthetic_and_only_for_those_who_
 
 
 TABS = ("", "/versions", "/lineage", "/consumers", "/activity", "/settings", "/compare", "/compare/1", "/compare/1...1")
-PARTS = ("", "/submit", "/withdraw", "/log", "/status.json", "/lineage", "/lineage.json", "/reports/scan.json", "/files/model.joblib")
+PARTS = (
+    "",
+    "/submit",
+    "/withdraw",
+    "/log",
+    "/status.json",
+    "/lineage",
+    "/lineage.json",
+    "/reports/scan.json",
+    "/files/model.joblib",
+)
 
 
 @pytest.mark.parametrize("username", ["lea", "kim", "vic", "cora", "aud", "ops", "root"])
@@ -98,10 +108,23 @@ def test_a_private_model_is_not_there_for_others(private, visit, username):
     for path in (*(private + tab for tab in TABS), *(f"{private}/versions/1{part}" for part in PARTS)):
         answer = browser.get(path)
         assert answer.status_code == 404, path
-        assert words(answer.text).replace("secret", "missing").split("request")[0] == words(missing.text).split("request")[0]
+        assert (
+            words(answer.text).replace("secret", "missing").split("request")[0]
+            == words(missing.text).split("request")[0]
+        )
     token = browser.token()
-    for path in ("/versions", "/consumers", "/settings", "/versions/1/retry", "/versions/1/tags", "/aliases/champion/remove"):
-        answer = browser.post(private + path, data={"csrf_token": token, "alias": "a", "number": 1, "team": "lending", "purpose": "spying"})
+    for path in (
+        "/versions",
+        "/consumers",
+        "/settings",
+        "/versions/1/retry",
+        "/versions/1/tags",
+        "/aliases/champion/remove",
+    ):
+        answer = browser.post(
+            private + path,
+            data={"csrf_token": token, "alias": "a", "number": 1, "team": "lending", "purpose": "spying"},
+        )
         assert answer.status_code in (404, 422), path
         assert "secret-plan" not in answer.text
 
@@ -114,11 +137,18 @@ def test_a_private_model_is_there_for_its_team(private, visit, username):
 
 
 def test_settings_are_saved_and_on_record(world, ana, scene):
-    answer = ana.submit(f"{VOICE}/settings", {"purpose": "Sorts mail", "task": "routing", "contact": "#mail", "visibility": "private"})
+    answer = ana.submit(
+        f"{VOICE}/settings", {"purpose": "Sorts mail", "task": "routing", "contact": "#mail", "visibility": "private"}
+    )
     assert answer.status_code == 303
     with world.read() as session:
         model = catalog.get_model(session, MODEL, actor=world.ana)
-        assert (model.purpose, model.task, model.contact, model.visibility) == ("Sorts mail", "routing", "#mail", "private")
+        assert (model.purpose, model.task, model.contact, model.visibility) == (
+            "Sorts mail",
+            "routing",
+            "#mail",
+            "private",
+        )
         assert proofs.timeline(session, [model.audit_ref()])[0][0].action == "model:changed"
 
 
@@ -165,7 +195,12 @@ def test_an_alias_is_set_moved_and_removed(ana, scene):
 
 @pytest.mark.parametrize(
     ("alias", "number", "said"),
-    [("approved", "1", "cannot be an alias"), ("Champion!", "1", "alias"), ("champion", "9", "no version 9"), ("champion", "", "Say which version")],
+    [
+        ("approved", "1", "cannot be an alias"),
+        ("Champion!", "1", "alias"),
+        ("champion", "9", "no version 9"),
+        ("champion", "", "Say which version"),
+    ],
 )
 def test_a_refused_alias_says_why_and_keeps_what_was_typed(ana, scene, alias, number, said):
     answer = ana.submit(f"{VOICE}/versions", {"alias": alias, "number": number})
@@ -218,13 +253,27 @@ def test_activity_tells_what_happened_in_words(ana, scene):
 
 
 def test_nothing_that_is_uploaded_runs(world, ana):
-    card = factories.card(purpose=EVIL, inputs=EVIL, limits=EVIL, contact=EVIL) + f"\n{EVIL}\n\n[x](javascript:alert(1)) ![a](https://evil/x.png)\n"
+    card = (
+        factories.card(purpose=EVIL, inputs=EVIL, limits=EVIL, contact=EVIL)
+        + f"\n{EVIL}\n\n[x](javascript:alert(1)) ![a](https://evil/x.png)\n"
+    )
     with world.write() as session:
-        version = factories.ready_version(session, world, card=card, params={EVIL: EVIL}, label=EVIL[:60], tags={EVIL: EVIL})
-        catalog.declare_use(session, version.model, factories.accounts.get_team(session, "payments"), actor=world.ana, purpose=EVIL)
-    for path in ("", "/consumers", "/activity", "/settings", "/versions", "/versions/1", "/versions/1/submit", "/versions/1/lineage"):
+        version = factories.ready_version(
+            session, world, card=card, params={EVIL: EVIL}, label=EVIL[:60], tags={EVIL: EVIL}
+        )
+        catalog.declare_use(
+            session, version.model, factories.accounts.get_team(session, "payments"), actor=world.ana, purpose=EVIL
+        )
+    for path in (
+        "",
+        "/consumers",
+        "/activity",
+        "/settings",
+        "/versions",
+        "/versions/1",
+        "/versions/1/submit",
+        "/versions/1/lineage",
+    ):
         text = ana.get(VOICE + path).text
-        assert "<script>alert" not in text, path
-        assert not re.search(r"<img\b", text), path
-        assert 'href="javascript' not in text, path
-        assert not re.search(r"<[a-z][^>]*\sonerror\s*=", text), path
+        assert "alert(1)" in text, f"{path} shows what was typed"
+        assert live(text) == [], path

@@ -1,14 +1,17 @@
 """A version's page: where it is, what is next, who it waits for, and the acts of its team."""
 
 import re
+from datetime import timedelta
 
 import pytest
 
 from registry import approvals, checking, jobs
 from registry.orm.approval import Outcome
 from registry.orm.catalog import Stage
+from registry.versions import MetricClaim
 from tests import factories
-from tests.portal.catalog.conftest import VOICE, bake, words
+from tests.portal.catalog.conftest import VOICE, bake, kept_fields, words
+from tests.portal.conftest import PASSWORD, hidden_fields
 
 V1 = f"{VOICE}/versions/1"
 
@@ -17,7 +20,9 @@ def road(text: str) -> list[tuple[str, str, str]]:
     """(step, state, word) of the strip."""
     return [
         (name, state, word)
-        for state, name, word in re.findall(r'<li class="(\w+)"[^>]*>([^<]+)<span class="word">([^<]+)</span></li>', text)
+        for state, name, word in re.findall(
+            r'<li class="(\w+)"[^>]*>([^<]+)<span class="word">([^<]+)</span></li>', text
+        )
     ]
 
 
@@ -107,8 +112,6 @@ def test_reports_fold_and_download(world, ana, scene):
 
 
 def test_metrics_name_baseline_direction_and_source(world, ana):
-    from registry.versions import MetricClaim
-
     for value in (0.90, 0.95):
         with world.write() as session:
             claims = [
@@ -186,8 +189,6 @@ def test_a_submission_that_somebody_else_made_first_is_told(world, ana):
 def test_the_typed_text_survives_a_session_that_ended(world, ana, app):
     with world.write() as session:
         factories.ready_version(session, world)
-    from tests.portal.conftest import PASSWORD, hidden_fields
-
     token = ana.token()
     ana.delete_cookie("countersign")
     answer = ana.post(
@@ -197,13 +198,25 @@ def test_the_typed_text_survives_a_session_that_ended(world, ana, app):
     )
     assert answer.status_code == 401
     assert "hours of work" in answer.text
-    again = {**hidden_fields(answer.text), "signin-username": "ana", "signin-password": PASSWORD}
+    again = {
+        **hidden_fields(answer.text),
+        **kept_fields(answer.text),
+        "signin-username": "ana",
+        "signin-password": PASSWORD,
+    }
     answer = ana.post(f"{V1}/submit", data=again, headers={"Sec-Fetch-Site": "same-origin"})
     assert answer.status_code == 200
     assert "hours of work" in answer.text
     with world.read() as session:
         assert world.version(session).stage is Stage.READY, "nothing was sent without being asked"
-    assert ana.post(f"{V1}/submit", data=hidden_fields(answer.text) | {"uses": "Sorting mail", "environments": "production", "note": "hours of work"}).status_code == 303
+    assert (
+        ana.post(
+            f"{V1}/submit",
+            data=hidden_fields(answer.text)
+            | {"uses": "Sorting mail", "environments": "production", "note": "hours of work"},
+        ).status_code
+        == 303
+    )
 
 
 def test_withdrawing_needs_a_reason(world, ana, scene):
@@ -221,7 +234,12 @@ def test_others_are_offered_no_act_and_refused_each(visit, scene, username):
     for label in ("Withdraw", "Submit for review", "Run the checks again", "Set a tag"):
         assert label not in text
     token = browser.token()
-    for path, data in (("submit", {"uses": "x", "environments": "y"}), ("withdraw", {"reason": "no"}), ("retry", {}), ("tags", {"key": "a", "value": "b"})):
+    for path, data in (
+        ("submit", {"uses": "x", "environments": "y"}),
+        ("withdraw", {"reason": "no"}),
+        ("retry", {}),
+        ("tags", {"key": "a", "value": "b"}),
+    ):
         assert browser.post(f"{VOICE}/versions/2/{path}", data={"csrf_token": token, **data}).status_code == 403, path
 
 
@@ -233,8 +251,6 @@ def test_tags_are_set_and_removed(ana, scene):
 
 
 def test_while_checks_run_the_page_can_follow_their_log(world, ana):
-    from datetime import timedelta
-
     with world.write() as session:
         version = factories.checking_version(session, world)
         job = jobs.of_subject(session, version.id)
@@ -255,8 +271,6 @@ def test_while_checks_run_the_page_can_follow_their_log(world, ana):
 
 
 def test_a_job_that_could_not_run_says_what_to_do(world, ana):
-    from datetime import timedelta
-
     with world.write() as session:
         version = factories.checking_version(session, world)
         job = jobs.of_subject(session, version.id)
@@ -268,8 +282,7 @@ def test_a_job_that_could_not_run_says_what_to_do(world, ana):
     assert "Check its address." in said
 
 
-def test_approvals_module_is_what_decides(world, ana, scene):
-    """The page offers withdrawing exactly while a request is open."""
+def test_withdrawing_is_offered_exactly_while_a_request_is_open(world, ana, scene):
     assert f"{VOICE}/versions/2/withdraw" in ana.get(f"{VOICE}/versions/2").text
     with world.write() as session:
         approvals.withdraw(session, world.request(session, 2), actor=world.ana, reason="later")

@@ -1,0 +1,67 @@
+"""Requests and responses, apart from how a connection carries them."""
+
+import zlib
+from dataclasses import dataclass
+
+import orjson
+
+from serving.access import Call
+from serving.errors import BadEncoding, BadRequest, ServingError, TooLarge, WrongMethod
+from serving.tensors import Buffer
+
+JSON = b"application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A whole request. ``target`` is the path with its query, still percent-encoded; header names are lower case."""
+
+    method: str
+    target: str
+    headers: dict[bytes, bytes]
+    body: bytes
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """``headers`` besides the length, the date and the request id."""
+
+    status: int
+    body: list[Buffer]
+    headers: tuple[tuple[bytes, bytes], ...] = ((b"content-type", JSON),)
+
+
+def error_response(error: ServingError) -> Response:
+    """``error`` as the protocol shows it."""
+    headers = [(b"content-type", JSON)]
+    if isinstance(error, WrongMethod):
+        headers.append((b"allow", error.allowed.encode()))
+    if error.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % error.retry_after))
+    return Response(error.status, [orjson.dumps({"error": str(error)})], tuple(headers))
+
+
+def decompress(body: bytes, encoding: bytes, limit: int) -> bytes:
+    """Undo a Content-Encoding, never making more than ``limit`` bytes.
+
+    :raises BadEncoding: neither gzip nor deflate.
+    :raises BadRequest: ``body`` is not what the encoding says, or ends early.
+    :raises TooLarge: it holds more than ``limit`` bytes.
+    """
+    if encoding not in (b"gzip", b"x-gzip", b"deflate"):
+        raise BadEncoding(
+            f"Content-Encoding {encoding.decode('latin-1')!r} is unknown; gzip, deflate and identity are taken"
+        )
+    # zlib's own header for deflate, as the standard says; some clients send the bare stream.
+    bare = encoding == b"deflate" and (len(body) < 2 or body[0] & 15 != 8 or (body[0] << 8 | body[1]) % 31)
+    stream = zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS | 32)
+    try:
+        data = stream.decompress(body, limit + 1)
+    except zlib.error:
+        raise BadRequest(f"the body is not {encoding.decode()}, as its Content-Encoding says") from None
+    if len(data) > limit:
+        raise TooLarge(f"the body is larger than {limit} bytes once decompressed, the most that are taken")
+    if not stream.eof or stream.unused_data:
+        raise BadRequest(f"the {encoding.decode()} body ends early or holds more than one stream")
+    return data

@@ -1,0 +1,193 @@
+"""The shell in a real browser: no complaint about the policy, both themes pass contrast, scripts only improve."""
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from flask import Flask
+from playwright.sync_api import Page, sync_playwright
+from werkzeug.serving import make_server
+
+from registry.orm.account import Person
+from tests.portal.conftest import PASSWORD, code_for
+from tests.support import require
+
+pytestmark = pytest.mark.browser
+PATHS = [
+    "/",
+    "/settings/profile",
+    "/settings/security",
+    "/settings/tokens",
+    "/settings/services",
+    "/admin/people",
+    "/admin/people/new",
+    "/admin/people/root",
+    "/admin/teams",
+    "/admin/teams/payments",
+]
+
+
+@pytest.fixture
+def address(app: Flask) -> Iterator[str]:
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def open_page(address: str) -> Iterator[Callable[..., Page]]:
+    """Opens a browser window; the test fails if any page in it broke the policy or threw an error."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        require("browser", "install chromium")
+    complaints: list[str] = []
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+
+        def note(page: Page, text: str) -> None:
+            if "responded with a status of 4" not in text:  # a refused form is what some tests want
+                complaints.append(f"{page.url}: {text}")
+
+        def opened(*, scripts: bool = True, scheme: str = "light", width: int = 1280) -> Page:
+            context = chromium.new_context(
+                base_url=address,
+                java_script_enabled=scripts,
+                color_scheme=scheme,
+                viewport={"width": width, "height": 900},
+                permissions=["clipboard-read", "clipboard-write"],
+            )
+            page = context.new_page()
+            page.on("console", lambda message: note(page, message.text))
+            page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))
+            return page
+
+        yield opened
+        chromium.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def root(make_person: Callable[..., Person]) -> str:
+    make_person("root", roles=["administrator", "scientist"], teams=["payments"])
+    return "root"
+
+
+def enter(page: Page, username: str) -> None:
+    page.goto("/login")
+    page.get_by_label("User name").fill(username)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_label("One-time code").fill(code_for(username))
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_are_accessible_at_both_widths(open_page: Callable[..., Page], root: str, scheme: str) -> None:
+    page = open_page(scheme=scheme)
+    page.goto("/login")
+    found = violations(page)
+    enter(page, root)
+    for path in PATHS:
+        for width in (1280, 390):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.goto(path)
+            found += violations(page)
+            if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
+                found.append(f"{path} is wider than {width} px")
+    assert found == []
+
+
+def violations(page: Page) -> list[str]:
+    rules = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
+    return [
+        f"{page.url}: {item['id']}: {node['html'][:120]}"
+        for item in Axe().run(page, options=rules).response["violations"]
+        for node in item["nodes"]
+    ]
+
+
+def test_the_theme_changes_at_once_and_stays(open_page: Callable[..., Page]) -> None:
+    page = open_page(scheme="dark")
+    page.goto("/login")
+    paper = "getComputedStyle(document.body).backgroundColor"
+    dark = page.evaluate(paper)
+    page.get_by_role("button", name="Light").click()
+    light = page.evaluate(paper)
+    assert light != dark
+    page.reload()
+    assert page.evaluate(paper) == light
+    page.get_by_role("button", name="System").click()
+    assert page.evaluate(paper) == dark
+    page.reload()
+    assert page.evaluate(paper) == dark
+
+
+def test_everything_works_without_scripts(open_page: Callable[..., Page], root: str) -> None:
+    page = open_page(scripts=False)
+    enter(page, root)
+    page.goto("/admin/teams/new")
+    page.get_by_label("Short name").fill("labs")
+    page.get_by_role("button", name="Add the team").click()
+    assert "Type the team's name" in page.get_by_role("alert").inner_text()
+    page.get_by_label("Full name").fill("Labs")
+    page.get_by_role("button", name="Add the team").click()
+    assert page.get_by_role("heading", name="Labs").is_visible()
+    assert page.locator("button.copy:visible").count() == 0
+    page.locator(".menu summary").click()
+    page.get_by_role("button", name="Dark").click()
+    assert page.locator("html").get_attribute("data-bs-theme") == "dark"
+    page.locator(".menu summary").click()
+    page.get_by_role("button", name="Sign out").click()
+    assert "You are signed out." in page.get_by_role("status").first.inner_text()
+
+
+def test_keys_and_copying(open_page: Callable[..., Page], root: str) -> None:
+    page = open_page()
+    enter(page, root)
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "search"
+    page.locator(".menu summary").click()
+    page.keyboard.press("Escape")
+    assert page.locator(".menu[open]").count() == 0
+    page.goto("/settings/tokens")
+    page.get_by_label("What is it for?").fill("my laptop")
+    page.get_by_role("button", name="Make the token").click()
+    token = page.locator("#token").inner_text()
+    page.get_by_role("button", name="Copy the token").click()
+    page.locator("#news", has_text="Copied").wait_for(state="attached")
+    assert page.evaluate("navigator.clipboard.readText()") == token
+    page.goto("/login")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+
+
+def test_text_survives_an_ended_session(open_page: Callable[..., Page], root: str, database) -> None:
+    from sqlalchemy import update
+
+    from registry import clock
+    from registry.orm.account import LoginSession
+
+    page = open_page(scripts=False)
+    enter(page, root)
+    page.goto("/admin/teams/new")
+    page.get_by_label("Short name").fill("labs")
+    page.get_by_label("Full name").fill("Labs of “Payments”")
+    with database.write() as session:
+        session.execute(update(LoginSession).values(ended_at=clock.now()))
+    page.get_by_role("button", name="Add the team").click()
+    page.get_by_label("User name").fill(root)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_label("One-time code").fill(code_for(root, ahead=1))
+    page.get_by_role("button", name="Sign in").click()
+    assert page.url.endswith("/admin/teams/new")
+    assert page.get_by_label("Full name").input_value() == "Labs of “Payments”"
+    page.get_by_role("button", name="Add the team").click()
+    assert page.get_by_role("heading", name="Labs of “Payments”").is_visible()
