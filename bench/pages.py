@@ -15,9 +15,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from bench import journey, seeding
-from bench.figures import Figure, Options, Result, Target
+from bench.figures import Figure, NotMeasured, Options, Result, Target
 from bench.installation import PEOPLE, Installation, installed
-from portal import create_app
+from portal import create_app, logs
 from portal.installation import here
 from registry import accounts, signing_in
 
@@ -25,9 +25,13 @@ MODELS = 1_000
 OF_A_KIND = 3
 """Pages of one kind that are weighed for each person, e.g. three models of a thousand."""
 ROLES = ("root", *PEOPLE)
+SHOWN = 10
+"""Kinds of pages in the table, the heaviest; the rest is summed up."""
 KB = 1000
 ASSETS = {"link": "href", "script": "src", "img": "src"}
 WITH_WEIGHT = frozenset({"stylesheet", "icon", "modulepreload", "preload"})
+NO_PAGE = re.compile(r"^/(api|static|\.well-known)/|^/(healthz|readyz|metrics|favicon\.ico)$|/files/")
+"""Addresses of programs; and of files, whose bytes the 1,000 models do not have."""
 IMPORT = re.compile(r"""^\s*(?:import|export)\b[^;'"]*?["'](\.[^"']+)["']""", re.MULTILINE)
 CSS_URL = re.compile(r"""url\(["']?(?!data:)([^"')]+)""")
 
@@ -75,6 +79,8 @@ class Visitor:
         answer = self._client.get(path, headers={"Accept-Encoding": "gzip"})
         wire = answer.get_data()
         packed = answer.headers.get("Content-Encoding") == "gzip"
+        if answer.status_code >= 500:
+            raise NotMeasured(f"{path} answers {answer.status_code}")
         if answer.status_code != 200:
             return 0, b"", ""
         return len(wire), gzip.decompress(wire) if packed else wire, answer.mimetype
@@ -100,6 +106,7 @@ class Visitor:
 def measure(options: Options) -> Result:
     """Follow links from the start page as each person."""
     folder = journey.trained()
+    logs.configure("WARNING")
     with installed("process") as place:
         options.say("one model goes the whole road")
         place.stack.start_portal()
@@ -108,6 +115,7 @@ def measure(options: Options) -> Result:
         with journey.approved_and_served(place, pushed.number):
             pass
         journey.submit(place, journey.push(place, folder, 1).number)
+        journey.push(place, folder, 2)
         place.stack.stop()
         scientist = place.actor("sara")
         if scientist.person_id is None:
@@ -115,19 +123,21 @@ def measure(options: Options) -> Result:
         (team,) = scientist.teams
         seeding.models(place.database, seeding.Owner(team, scientist.person_id), MODELS)
         app = create_app(place.settings, place.database)
+        visited: set[str] = set()
         weights = []
         for username in ("", *ROLES):
             options.say(f"pages of {username or 'a stranger'}")
-            weights += list(_walk(app, place, username))
-    return _result(app, weights)
+            weights += list(_walk(app, place, username, visited))
+    return _result(weights, unseen=_rules(app) - visited)
 
 
-def _result(app: Flask, weights: list[Weight]) -> Result:
+def _result(weights: list[Weight], unseen: set[str]) -> Result:
     heaviest: dict[str, Weight] = {}
     for weight in weights:
         if weight.kind not in heaviest or heaviest[weight.kind].total < weight.total:
             heaviest[weight.kind] = weight
     ranked = sorted(heaviest.values(), key=lambda weight: weight.total, reverse=True)
+    shown, others = ranked[:SHOWN], ranked[SHOWN:]
     figures = [
         Figure(
             f"page {weight.kind}",
@@ -138,25 +148,29 @@ def _result(app: Flask, weights: list[Weight]) -> Result:
             Target(100),
             f"{weight.html / KB:.1f} KB of it the page itself",
         )
-        for weight in ranked
+        for weight in shown
     ]
-    unseen = sorted(_page_rules(app) - heaviest.keys())
     notes = [f"{len(weights)} pages of {len(ranked)} kinds were opened by {len(ROLES)} people and a stranger"]
+    if others:
+        notes.append(
+            f"the other {len(others)} kinds weigh {others[-1].total / KB:.1f} to {others[0].total / KB:.1f} KB"
+        )
     if unseen:
-        notes.append(f"no link led to {', '.join(f'`{rule}`' for rule in unseen)}")
+        notes.append(f"no link led to {', '.join(f'`{rule}`' for rule in sorted(unseen))}")
     return Result(figures, notes)
 
 
-def _page_rules(app: Flask) -> set[str]:
+def _rules(app: Flask) -> set[str]:
     """Every address that could be a page."""
-    other = re.compile(r"^/(api|static|\.well-known)/|^/(healthz|readyz|metrics|favicon\.ico)$|/files/")
     return {
-        rule.rule for rule in app.url_map.iter_rules() if "GET" in (rule.methods or ()) and not other.search(rule.rule)
+        each.rule
+        for each in app.url_map.iter_rules()
+        if "GET" in (each.methods or ()) and not NO_PAGE.search(each.rule)
     }
 
 
-def _walk(app: Flask, place: Installation, username: str) -> Iterator[Weight]:
-    """Weigh what links lead to, a few pages of each kind."""
+def _walk(app: Flask, place: Installation, username: str, visited: set[str]) -> Iterator[Weight]:
+    """Weigh what links lead to, a few pages of each kind; ``visited`` gets the rule of every address tried."""
     client = _signed_in(app, place, username)
     visitor = Visitor(client)
     adapter = app.url_map.bind("localhost")
@@ -168,8 +182,9 @@ def _walk(app: Flask, place: Installation, username: str) -> Iterator[Weight]:
             continue
         seen.add(path)
         rule, _ = adapter.match(address.path, "GET", return_rule=True)
-        if of_kind.get(rule.rule, 0) >= OF_A_KIND or rule.rule.startswith(("/api", "/static")):
+        if of_kind.get(rule.rule, 0) >= OF_A_KIND or NO_PAGE.search(rule.rule):
             continue
+        visited.add(rule.rule)
         wire, content, kind = visitor.open(path)
         if kind != "text/html":
             continue

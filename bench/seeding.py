@@ -15,6 +15,8 @@ from registry.orm import Base
 
 TABLES = Base.metadata.tables
 BATCH = 2_000
+TEXT = {"datatype": "BYTES", "shape": [-1], "nullable": False}
+SIGNATURE = {"layout": "text", "inputs": [{"name": "text"} | TEXT], "outputs": [{"name": "predict"} | TEXT]}
 SAMPLE = "sha256:" + "5" * 64
 MODEL_FILE = "sha256:" + "e" * 64
 TEAM = "payments"
@@ -124,7 +126,7 @@ def _model(number: int, team: UUID, person: UUID) -> Iterator[tuple[str, dict[st
         | {"size": 2_000, "card": "---\npurpose: Routes feedback\n---\n" + "About the model. " * 100}
         | {"card_head": {"purpose": "Routes feedback", "owner": "payments"}, "environment": {"python": "3.11.7"}}
         | {"lock": {"wheels": [{"name": f"wheel-{n}", "version": "1.0"} for n in range(12)]}, "params": {"C": 1.0}}
-        | {"signature": {"layout": "text", "inputs": [{"name": "text", "datatype": "BYTES", "shape": [-1]}]}}
+        | {"signature": SIGNATURE}
         | {"author": ref, "uploader": ref, "created_at": at, "stage_since": at, "revision": 2},
     )
     for path, content in (("model.joblib", MODEL_FILE), ("sample.jsonl", SAMPLE)):
@@ -145,11 +147,10 @@ def _model(number: int, team: UUID, person: UUID) -> Iterator[tuple[str, dict[st
         },
     )
     for position, step in enumerate(("scan", "lock", "introspect", "predict")):
-        yield (
-            "check_reports",
-            {"version_id": version, "step": step, "position": position, "outcome": "passed", "isolation": "container"}
-            | {"summary": "Nothing to object to.", "body": {"step": step}, "digest": digest, "created_at": at},
-        )
+        said = {"step": step, "outcome": "passed", "isolation": "container", "summary": "Nothing to object to."}
+        body = said | {"schema": "countersign.report/1", "findings": [], "facts": {}}
+        stored = {"version_id": version, "position": position, "digest": digest, "created_at": at, "body": body}
+        yield "check_reports", said | stored
     yield (
         "jobs",
         {"id": clock.new_id(), "kind": "check", "key": version.hex, "subject_id": version, "state": "done"}

@@ -1,6 +1,7 @@
 """How values read on a page: times, sizes, numbers, digests, names of people."""
 
 import math
+import re
 from datetime import UTC, datetime
 
 from flask import Flask, g
@@ -105,9 +106,8 @@ def browser(agent: str) -> str:
     return f"{name} on {system}" if system else name
 
 
-_OPENERS = frozenset(
-    ("a", "an", "another", "choose", "it", "more", "no", "nobody", "nothing", "only", "sign-in", "somebody")
-    + ("that", "the", "there", "these", "this", "unknown", "what", "you", "your")
+_OPENER = re.compile(
+    "(?:an?|another|choose|it|more|no(?:body|thing)?|only|sign-in|somebody|that|the|there|these|this|unknown|what|your?) "
 )
 """Words that begin a message and are not somebody's name."""
 
@@ -115,7 +115,7 @@ _OPENERS = frozenset(
 def sentence(error: object) -> str:
     """A refusal's message as a sentence; one that begins with a name, ``ana exists already``, keeps its case."""
     text = str(error).strip()
-    if text.split(" ", 1)[0] in _OPENERS:
+    if _OPENER.match(text):
         text = text[0].upper() + text[1:]
     return text if text.endswith((".", "!", "?")) else text + "."
 

@@ -7,8 +7,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from formats import canonical, release
-from registry import audit, schemas, versions
+from registry import audit, locking, schemas, versions
 from registry.access import SYSTEM
+from registry.errors import WrongStage
 from registry.orm.catalog import CheckReport, ModelVersion, Stage
 
 STEPS = ("scan", "lock", "introspect", "predict")
@@ -23,7 +24,11 @@ def pass_checks(
     lock: dict[str, Any],
     signature: dict[str, Any],
 ) -> str:
-    """All steps passed: store them, compute the release digest, make the version ready; returns the digest."""
+    """All steps passed: store them, compute the release digest, make the version ready; returns the digest.
+
+    :raises WrongStage: the version is not being checked.
+    """
+    _require_checking(session, version)
     _store(session, version, reports)
     version.lock, version.signature = lock, signature
     version.release_digest = release_digest(version, {report["step"]: canonical.digest(report) for report in reports})
@@ -35,11 +40,22 @@ def pass_checks(
 def fail_checks(
     session: Session, version: ModelVersion, reports: Sequence[dict[str, Any]], *, error: dict[str, str] | None = None
 ) -> None:
-    """A step failed, or could not be run at all (``error``): keep what was found."""
+    """A step failed, or could not be run at all (``error``): keep what was found.
+
+    :raises WrongStage: the version is not being checked.
+    """
+    _require_checking(session, version)
     _store(session, version, reports)
     versions.move(version, Stage.CHECK_FAILED)
     failed = next((report["step"] for report in reports if report["outcome"] == "failed"), None)
     audit.record(session, audit.Action.VERSION_CHECK_FAILED, actor=SYSTEM, subject=version, step=failed, error=error)
+
+
+def _require_checking(session: Session, version: ModelVersion) -> None:
+    """A frozen version must not thaw because a worker comes late: from review, too, an edge leads to ready."""
+    locking.lock(session, version)
+    if version.stage is not Stage.CHECKING:
+        raise WrongStage(f"version {version.number} is {version.stage}, not being checked", hint="Drop the result.")
 
 
 def release_digest(version: ModelVersion, reports: dict[str, str]) -> str:

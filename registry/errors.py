@@ -105,10 +105,10 @@ class SecondFactorRequired(Forbidden):
 
 
 class SelfApproval(Forbidden):
-    """Somebody who made, uploaded or submitted the version tried to decide on it."""
+    """Two people are needed, and this would be one person twice: their own work, or a second signature."""
 
     code = "self-approval"
-    title = "You cannot decide on your own work"
+    title = "Somebody else must do this"
 
 
 class Invalid(RegistryError):

@@ -62,7 +62,9 @@ def check_dtype_state(dtype: Dtype, state: Any) -> None:
     # NumPy takes both numbers as they are for text and structures, -1 included: joblib would then read no bytes at all.
     sized = dtype.text[0] in _PER_CHARACTER
     if size != (dtype.size if sized else -1) or not (alignment in _ALIGNMENTS if sized else alignment == -1):
-        raise _refuse(f"The dtype {dtype.text} has {dtype.size} bytes, but its state says {size}, aligned to {alignment}")
+        raise _refuse(
+            f"The dtype {dtype.text} has {dtype.size} bytes, but its state says {size}, aligned to {alignment}"
+        )
     pointers = flags == _OBJECT_FLAGS if dtype.objects else not flags & ~_HARMLESS_FLAGS
     if not pointers:
         raise _refuse(f"The dtype {dtype.text} has the flags {flags:#x}, which would make NumPy read bytes as objects")

@@ -29,7 +29,8 @@ def main(settings: str, program: list[str]) -> None:
     # Kept through exec: if the worker is killed, nobody else ends the program. Its default action is to end it.
     signal.alarm(int(asked["wall_seconds"]) + _GRACE)
     _limit(resource.RLIMIT_CORE, 0)
-    _limit(resource.RLIMIT_CPU, asked["cpu_seconds"])
+    # The soft limit sends a signal that says which limit it was, the hard one a second later simply kills.
+    _limit(resource.RLIMIT_CPU, asked["cpu_seconds"], asked["cpu_seconds"] + 1)
     _limit(resource.RLIMIT_FSIZE, asked["file_size"])
     _limit(resource.RLIMIT_NOFILE, 256)
     _limit(resource.RLIMIT_NPROC, _running() + asked["processes"])
@@ -69,12 +70,14 @@ def _running() -> int:
     return count
 
 
-def _limit(kind: int, value: int) -> None:
+def _limit(kind: int, soft: int, hard: int | None = None) -> None:
     # macOS refuses some; there the wall clock and the cap on output are what is left.
     with contextlib.suppress(ValueError, OSError):
-        _, hard = resource.getrlimit(kind)
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (value, value))
+        _, ceiling = resource.getrlimit(kind)
+        wanted = [soft, soft if hard is None else hard]
+        if ceiling != resource.RLIM_INFINITY:
+            wanted = [min(value, ceiling) for value in wanted]
+        resource.setrlimit(kind, (wanted[0], wanted[1]))
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def _answer(ended: SandboxResult, caps: Caps) -> dict[str, Any]:
 
 
 def _check_end(ended: SandboxResult, caps: Caps) -> None:
-    if ended.timed_out:
+    if ended.timed_out or ended.exit_code in _codes(signal.SIGXCPU):
         raise Refused(
             "sandbox-timeout",
             f"The model did not load and answer its sample within {caps.seconds:.0f} seconds.",
@@ -110,8 +110,13 @@ def _check_end(ended: SandboxResult, caps: Caps) -> None:
             f"The answers to the sample are more than {caps.output} bytes.",
             "Send fewer sample rows.",
         )
-    if ended.out_of_memory or ended.exit_code in (-signal.SIGKILL, 128 + signal.SIGKILL):
+    if ended.out_of_memory or ended.exit_code in _codes(signal.SIGKILL):
         raise _out_of_memory(caps)
+
+
+def _codes(number: signal.Signals) -> tuple[int, int]:
+    """How a death by this signal is told, by a child process and by a container."""
+    return -number, 128 + number
 
 
 def _out_of_memory(caps: Caps) -> Refused:

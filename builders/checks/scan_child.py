@@ -44,7 +44,8 @@ def main(request: str) -> None:
 def confine(limits: Limits) -> None:
     """From here on: no new memory, files, processes, imports or anything else that Python audits."""
     _limit(resource.RLIMIT_AS, limits.memory)
-    _limit(resource.RLIMIT_CPU, limits.cpu_seconds)
+    # The soft limit sends a signal that says which limit it was, the hard one a second later simply kills.
+    _limit(resource.RLIMIT_CPU, limits.cpu_seconds, limits.cpu_seconds + 1)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_NOFILE, _FEW_FILES)
@@ -55,10 +56,10 @@ def confine(limits: Limits) -> None:
     sys.addaudithook(_stop)
 
 
-def _limit(kind: int, value: int) -> None:
+def _limit(kind: int, soft: int, hard: int | None = None) -> None:
     # macOS refuses some of these; the parent's wall clock and the caps in the scan itself hold there too.
     with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(kind, (value, value))
+        resource.setrlimit(kind, (soft, soft if hard is None else hard))
 
 
 def _stop(event: str, _args: tuple[Any, ...]) -> NoReturn:

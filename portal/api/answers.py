@@ -23,6 +23,8 @@ class Answer:
     """Path of what was made."""
     kept: BaseModel | None = None
     """What a repeated request is answered instead, when the document tells something only once."""
+    tagged: bool = True
+    """Whether the document is a resource's own, so that its tag can be sent back."""
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -56,7 +58,7 @@ def render(answer: Answer, *, for_keeping: bool = False) -> Rendered:
     if isinstance(document, Page):
         if document.next:
             headers["Link"] = f'<{_following(document.next)}>; rel="next"'
-    else:
+    elif answer.tagged:
         headers["ETag"] = etag(body, answer.revision)
     return Rendered(answer.status, headers, body)
 

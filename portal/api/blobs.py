@@ -48,7 +48,7 @@ def put_blob(call: Call, digest: str) -> Answer:
     the address. 201 the first time, 200 when you had sent it before.
     """
     size, new = receiving.receive(call.actor, _checked(digest))
-    return Answer(BlobDocument(digest=digest, size=size), 201 if new else 200)
+    return Answer(BlobDocument(digest=digest, size=size), 201 if new else 200, tagged=False)
 
 
 def _checked(digest: str) -> str:

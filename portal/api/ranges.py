@@ -32,10 +32,12 @@ def wanted(size: int, tag: str | None = None) -> tuple[int, int] | None:
         return None
     if "If-Range" in request.headers and (tag is None or request.if_range.etag != tag):
         return None
-    found = asked.range_for_length(size)
-    if found is None:
+    start, end = asked.ranges[0]
+    if start < 0:  # the last bytes, however many there are
+        start = max(0, size + start)
+    if start >= size:
         raise RangeNotSatisfiable(f"{size} bytes are there", hint="Ask again from the end of what you have.")
-    return found
+    return start, size if end is None else min(end, size)
 
 
 def unsatisfiable(error: RangeNotSatisfiable, size: int) -> Response:

@@ -76,11 +76,12 @@ def receive(actor: Actor, digest: str) -> tuple[int, bool]:
     limit = here().settings.max_upload_bytes
     db.release()
     with _patience():
-        body = Incoming(request.environ["wsgi.input"], _length())
+        announced = _length()
+        body = Incoming(request.environ["wsgi.input"], announced)
         try:
-            if (request.content_length or 0) > limit:
+            if (announced or 0) > limit:
                 raise TooLarge(
-                    f"{request.content_length} bytes were announced, at most {limit} are taken",
+                    f"{announced} bytes were announced, at most {limit} are taken",
                     hint="Ask an operator to raise COUNTERSIGN_MAX_UPLOAD_BYTES.",
                 )
             _, size = here().store.put(body, expected=digest, limit=limit)
@@ -92,8 +93,9 @@ def receive(actor: Actor, digest: str) -> tuple[int, bool]:
 
 
 def _length() -> int | None:
-    if request.content_length is not None:
-        return request.content_length
+    text = request.environ.get("CONTENT_LENGTH") or ""  # WSGI lets servers say "" for none
+    if text.isascii() and text.isdecimal():
+        return int(text)
     if request.environ.get("wsgi.input_terminated") and request.headers.get("Transfer-Encoding"):
         return None
     raise LengthRequired

@@ -44,4 +44,4 @@ def comment(call: Call, review_id: str, body: NewComment) -> Answer:
     entry = approvals.comment(call.session, request, actor=call.actor, text=body.text)
     call.session.flush()
     names = accounts.display_names(call.session, {entry.author})
-    return Answer(EntryDocument.of(entry, names), 201)
+    return Answer(EntryDocument.of(entry, names), 201, tagged=False)

@@ -14,7 +14,7 @@ from registry.errors import Invalid, RegistryError
 from registry.orm.catalog import ModelVersion
 from registry.versions import SAMPLE
 
-HEAD = ("inputs", "outputs", "training_data", "metrics", "limits", "licence", "sample_kind")
+HEAD = ("training_data", "limits", "licence", "sample_kind")
 """Fields of the head that are shown above the text, in this order; the others stand elsewhere on the page."""
 SAMPLE_BYTES = 1 << 20
 
@@ -43,8 +43,14 @@ def lines(value: Any) -> list[str]:
     if isinstance(value, Mapping):
         return [f"{name}: {_plain(item)}" for name, item in value.items()]
     if isinstance(value, list):
-        return [line for item in value for line in (lines(item) if isinstance(item, Mapping) else [_plain(item)])]
+        return [_record(item) if isinstance(item, Mapping) else _plain(item) for item in value]
     return [_plain(value)] if value not in (None, "") else []
+
+
+def _record(item: Mapping[str, Any]) -> str:
+    """One of several named things in a line: ``feedback-october: messages 3120, kind synthetic``."""
+    rest = ", ".join(f"{name.replace('_', ' ')} {_plain(value)}" for name, value in item.items() if name != "name")
+    return ": ".join(part for part in (_plain(item.get("name", "")), rest) if part)
 
 
 def _plain(value: Any) -> str:
@@ -93,6 +99,8 @@ _USUAL = {
 
 def _meaning(name: str, said: Any, *, alone: bool) -> str:
     """What the card says of one tensor, else what its name always means."""
+    if isinstance(said, list):
+        said = {item.get("name"): item.get("meaning", "") for item in said if isinstance(item, Mapping)}
     if isinstance(said, Mapping) and name in said:
         return _plain(said[name])
     if isinstance(said, str) and alone:

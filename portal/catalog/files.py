@@ -15,8 +15,8 @@ from registry.errors import Forbidden, NotFound, Unavailable
 from registry.orm.catalog import ModelVersion
 from registry.orm.job import Job
 
-PRETTY = 20_000
-"""Most characters of a report that stand in the page; the whole is one click away."""
+PRETTY = 5_000
+"""Most characters of a report that stand in the page, which has four; the whole is one click away."""
 
 
 def _version(team: str, name: str, ref: str) -> ModelVersion:

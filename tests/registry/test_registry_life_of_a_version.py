@@ -1,5 +1,6 @@
 """The whole life of versions, by whatever people try in whatever order; what must hold holds after every step."""
 
+import os
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -37,9 +38,11 @@ MOVES = {
 }
 """The stage each entry of the log says a version came to."""
 
-NUMBERS = st.integers(1, 3)
-PUSHERS = st.sampled_from(["ana", "max", "lea", "kim"])
-ANYBODY = st.sampled_from(["ana", "max", "vic", "val", "cora", "carl", "root", "lea"])
+# What is tried most is what has a chance: else most lives would end where they began.
+NUMBERS = st.sampled_from([1, 1, 1, 2, 2, 3])
+OWNERS = st.sampled_from(["ana", "ana", "ana", "max", "lea"])
+ANYBODY = st.sampled_from(["vic", "cora", "val", "carl", "max", "ana", "root"])
+OUTCOMES = st.sampled_from([Outcome.APPROVE] * 6 + [Outcome.REQUEST_CHANGES] * 2 + [Outcome.REJECT])
 
 
 class Life(RuleBasedStateMachine):
@@ -69,20 +72,20 @@ class Life(RuleBasedStateMachine):
     @initialize()
     def begin(self):
         with self.world.write() as session:
-            factories.ready_version(session, self.world, content=b"0")
+            factories.ready_version(session, self.world, content=b"first")
             factories.bundle(session, self.world, rebuild=Rebuild.PROPOSE)
 
-    @rule(who=PUSHERS, same=st.booleans())
+    @rule(who=OWNERS, same=st.sampled_from([False, False, True]))
     def push(self, who, same):
         if self.pushed < 2:
             with self.attempt() as session:
                 actor = self.world.actors[who]
-                content = b"0" if same else str(self.pushed).encode()
+                content = b"first" if same else f"another {self.pushed}".encode()
                 pushed = factories.push(session, self.world, actor=actor, content=content)
                 _, new = versions.register_version(session, actor=actor, full_name=MODEL, push=pushed)
                 self.pushed += new
 
-    @rule(number=NUMBERS, passed=st.booleans())
+    @rule(number=NUMBERS, passed=st.sampled_from([True, True, False]))
     def check(self, number, passed):
         """As a worker does: only a version that is being checked has a job to do."""
         with self.attempt() as session:
@@ -92,36 +95,36 @@ class Life(RuleBasedStateMachine):
             else:
                 checking.fail_checks(session, version, [factories.report("scan", outcome="failed")])
 
-    @rule(number=NUMBERS, who=ANYBODY)
+    @rule(number=NUMBERS, who=OWNERS)
     def retry(self, number, who):
         with self.attempt() as session:
             versions.retry_checks(session, self.version(session, number), actor=self.world.actors[who])
 
-    @rule(number=NUMBERS, who=PUSHERS)
+    @rule(number=NUMBERS, who=OWNERS)
     def submit(self, number, who):
         with self.attempt() as session:
             version = self.version(session, number)
             approvals.submit(session, version, actor=self.world.actors[who], note="", terms=factories.TERMS)
 
-    @rule(number=NUMBERS, who=ANYBODY)
+    @rule(number=NUMBERS, who=OWNERS)
     def withdraw(self, number, who):
         with self.attempt() as session:
             if request := approvals.open_request_of(session, self.version(session, number)):
                 approvals.withdraw(session, request, actor=self.world.actors[who], reason="wait")
 
-    @rule(
-        number=NUMBERS, who=ANYBODY, outcome=st.sampled_from([Outcome.APPROVE] * 4 + list(Outcome)), fresh=st.booleans()
-    )
+    @rule(number=NUMBERS, who=ANYBODY, outcome=OUTCOMES, fresh=st.sampled_from([True, True, True, False]))
     def decide(self, number, who, outcome, fresh):
         with self.attempt() as session:
             if request := approvals.open_request_of(session, self.version(session, number)):
                 stale = {} if fresh else {"seen_release": "sha256:" + "0" * 64}
                 factories.decide(session, request, self.world.actors[who], outcome, **stale)
 
-    @rule(number=NUMBERS, who=st.sampled_from(["vic", "cora", "carl", "val"]))
-    def approve(self, number, who):
-        """Said a second time, so that approvals are not rare."""
-        self.decide(number, who, Outcome.APPROVE, fresh=True)
+    @rule(number=NUMBERS, people=st.permutations(["vic", "cora", "max"]))
+    def release(self, number, people):
+        """The short way to an approval, so that they are not rare."""
+        self.submit(number, "ana")
+        for who in people[:2]:
+            self.decide(number, who, Outcome.APPROVE, fresh=True)
 
     @rule(number=NUMBERS, who=ANYBODY)
     def comment(self, number, who):
@@ -152,7 +155,7 @@ class Life(RuleBasedStateMachine):
             ):
                 bundles.accept(session, build, actor=self.world.ana)
 
-    @rule(good=st.booleans())
+    @rule(good=st.sampled_from([True, True, False]))
     def work(self, good):
         """A worker takes the next build and ends it."""
         with self.attempt() as session:
@@ -256,5 +259,5 @@ class Life(RuleBasedStateMachine):
 def test_what_must_hold_holds_whatever_people_do(databases_of_a_kind, tmp_path):
     run_state_machine_as_test(
         lambda: Life(databases_of_a_kind, tmp_path),
-        settings=settings(max_examples=12, stateful_step_count=20),
+        settings=settings(max_examples=200 if os.environ.get("COUNTERSIGN_SOAK") else 10, stateful_step_count=25),
     )

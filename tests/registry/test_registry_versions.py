@@ -450,6 +450,19 @@ def test_two_retries_at_once_queue_one_check(world):
     assert sorted(type(answer).__name__ for answer in answers) == ["NoneType", "WrongStage", "WrongStage"]
 
 
+@pytest.mark.parametrize("make", [factories.ready_version, factories.request_in_review, factories.failed_version])
+def test_a_result_that_comes_late_changes_nothing(world, make):
+    """A worker that was overtaken must not thaw what is in review: that, too, is an edge to ready."""
+    with world.write() as session:
+        make(session, world)
+    scan = factories.report("scan", outcome="failed")
+    for act in (
+        lambda session: factories.check(session, world.version(session)),
+        lambda session: checking.fail_checks(session, world.version(session), [scan]),
+    ):
+        refused(world.database, WrongStage, act)
+
+
 @pytest.mark.parametrize("broken", [{"outcome": "maybe"}, {"summary": ""}, {"at": "today"}, {"facts": None}])
 def test_a_report_that_does_not_fit_its_schema_is_refused(world, broken):
     with world.write() as session:

@@ -2,6 +2,8 @@
 
 import io
 import pickle
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,18 @@ from builders.checks.limits import Limits
 from builders.layers import LayerStore
 
 SMALL = Limits(inflated_size=10 << 20, opcodes=1_000_000, memory=1 << 30, cpu_seconds=20, wall_seconds=30)
+
+
+def alive(pid: int) -> bool:
+    """Whether the process still runs a second from now; one that nobody has reaped does not run."""
+    for _ in range(50):
+        found = subprocess.run(
+            ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
+        ).stdout.strip()
+        if not found or found.startswith("Z"):
+            return False
+        time.sleep(0.02)
+    return True
 
 
 @pytest.fixture

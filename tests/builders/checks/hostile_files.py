@@ -1,6 +1,7 @@
 """Hostile model files, built byte by byte. The payload of those that can fire makes a folder, and does no other thing."""
 
 import bz2
+import copy
 import gzip
 import io
 import lzma
@@ -11,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -85,14 +87,22 @@ def dumped(value: Any, **options: Any) -> bytes:
     return sink.getvalue()
 
 
+@cache
 def model() -> LogisticRegression:
     return LogisticRegression().fit(np.arange(8.0).reshape(4, 2), [0, 1, 0, 1])
 
 
-DTYPE_F8 = call("numpy dtype", text("f8"), b"\x89", b"\x88") + b"(K\x03" + text("<") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+DTYPE_F8 = (
+    call("numpy dtype", text("f8"), b"\x89", b"\x88")
+    + b"(K\x03"
+    + text("<")
+    + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+)
 
 
-def array_header(*, dtype: bytes = DTYPE_F8, shape: bytes = b"K\x01\x85", alignment: bytes | None = b"K\x10", made: bytes = b"") -> bytes:
+def array_header(
+    *, dtype: bytes = DTYPE_F8, shape: bytes = b"K\x01\x85", alignment: bytes | None = b"K\x10", made: bytes = b""
+) -> bytes:
     """joblib's header object with its state, up to the BUILD after which raw array bytes follow."""
     state = {
         "subclass": name("numpy ndarray"),
@@ -121,12 +131,20 @@ class Corpus:
     files: list[Hostile] = field(default_factory=list)
 
     def add(
-        self, label: str, build: Callable[[str], bytes], codes: frozenset[str], *, format: str = "pickle", fires: bool = False
+        self,
+        label: str,
+        build: Callable[[str], bytes],
+        codes: frozenset[str],
+        *,
+        declared: str = "pickle",
+        fires: bool = False,
     ) -> None:
-        self.files.append(Hostile(label, format, build, codes, fires))
+        self.files.append(Hostile(label, declared, build, codes, fires))
 
-    def fires(self, label: str, build: Callable[[str], bytes], codes: frozenset[str] = _UNKNOWN, *, format: str = "pickle") -> None:
-        self.add(label, build, codes, format=format, fires=True)
+    def fires(
+        self, label: str, build: Callable[[str], bytes], codes: frozenset[str] = _UNKNOWN, *, declared: str = "pickle"
+    ) -> None:
+        self.add(label, build, codes, declared=declared, fires=True)
 
 
 def corpus() -> list[Hostile]:
@@ -152,14 +170,22 @@ def _every_protocol(files: Corpus) -> None:
 
 def _joblib(files: Corpus) -> None:
     for method in ("zlib", "gzip", "bz2", "lzma", "xz"):
-        files.fires(f"joblib-{method}", lambda m, c=method: dumped(bomb_of(m), compress=(c, 3)), format="joblib")
+        files.fires(f"joblib-{method}", lambda m, c=method: dumped(bomb_of(m), compress=(c, 3)), declared="joblib")
     files.add(
-        "joblib-lz4", lambda m: dumped(bomb_of(m), compress=("lz4", 3)), frozenset({"unsupported-compression"}), format="joblib", fires=True
+        "joblib-lz4",
+        lambda m: dumped(bomb_of(m), compress=("lz4", 3)),
+        frozenset({"unsupported-compression"}),
+        declared="joblib",
+        fires=True,
     )
-    files.fires("joblib-plain", lambda m: dumped(bomb_of(m)), format="joblib")
-    files.fires("joblib-arrays-first", lambda m: dumped([np.arange(100.0), model(), bomb_of(m)]), format="joblib")
-    files.fires("joblib-arrays-first-zlib", lambda m: dumped([np.arange(100.0), model(), bomb_of(m)], compress=3), format="joblib")
-    files.fires("joblib-protocol-2", lambda m: dumped([np.arange(4), bomb_of(m)], protocol=2), format="joblib")
+    files.fires("joblib-plain", lambda m: dumped(bomb_of(m)), declared="joblib")
+    files.fires("joblib-arrays-first", lambda m: dumped([np.arange(100.0), model(), bomb_of(m)]), declared="joblib")
+    files.fires(
+        "joblib-arrays-first-zlib",
+        lambda m: dumped([np.arange(100.0), model(), bomb_of(m)], compress=3),
+        declared="joblib",
+    )
+    files.fires("joblib-protocol-2", lambda m: dumped([np.arange(4), bomb_of(m)], protocol=2), declared="joblib")
 
 
 def _object_arrays(files: Corpus) -> None:
@@ -167,36 +193,62 @@ def _object_arrays(files: Corpus) -> None:
         return np.array([1, bomb_of(marker), "x"], dtype=object)
 
     for compress in (0, 3):
-        files.fires(f"object-array-{compress}", lambda m, c=compress: dumped(nested(m), compress=c), format="joblib")
-    files.fires("object-array-2d-fortran", lambda m: dumped(np.asfortranarray(nested(m).reshape(1, 3).repeat(2, 0))), format="joblib")
-    files.fires("object-array-in-a-list", lambda m: dumped([np.arange(3), [nested(m)]]), format="joblib")
+        files.fires(f"object-array-{compress}", lambda m, c=compress: dumped(nested(m), compress=c), declared="joblib")
+    files.fires(
+        "object-array-2d-fortran",
+        lambda m: dumped(np.asfortranarray(nested(m).reshape(1, 3).repeat(2, 0))),
+        declared="joblib",
+    )
+    files.fires("object-array-in-a-list", lambda m: dumped([np.arange(3), [nested(m)]]), declared="joblib")
 
     def inside_model(marker: str) -> bytes:
-        hidden = model()
+        hidden = copy.copy(model())
         hidden.feature_names_in_ = nested(marker)
         return dumped(hidden)
 
-    files.fires("object-array-in-a-model", inside_model, format="joblib")
+    files.fires("object-array-in-a-model", inside_model, declared="joblib")
     header = array_header(dtype=OBJECT_DTYPE)
-    files.fires("object-array-by-hand", lambda m: whole(header, whole(mkdir(m))), format="joblib")
-    files.add("object-array-with-raw-array", lambda _: whole(header, whole(array_header(), RAW)), _UNSAFE, format="joblib")
-    files.fires("object-array-not-finished", lambda m: whole(header, whole(b"(", mkdir(m), b"K\x01")), _UNKNOWN | _UNSAFE, format="joblib")
+    files.fires("object-array-by-hand", lambda m: whole(header, whole(mkdir(m))), declared="joblib")
+    files.add(
+        "object-array-with-raw-array", lambda _: whole(header, whole(array_header(), RAW)), _UNSAFE, declared="joblib"
+    )
+    files.fires(
+        "object-array-not-finished",
+        lambda m: whole(header, whole(b"(", mkdir(m), b"K\x01")),
+        _UNKNOWN | _UNSAFE,
+        declared="joblib",
+    )
 
 
 def _memo(files: Corpus) -> None:
     files.fires(
         "memo-index-set-twice",
-        lambda m: whole(text("collections"), b"q\x00", text("os"), b"q\x00", b"0" * 2, b"h\x00", text("mkdir"), b"\x93", text(m), b"\x85R"),
+        lambda m: whole(
+            text("collections"),
+            b"q\x00",
+            text("os"),
+            b"q\x00",
+            b"0" * 2,
+            b"h\x00",
+            text("mkdir"),
+            b"\x93",
+            text(m),
+            b"\x85R",
+        ),
         _UNSAFE,
     )
     files.fires(
         "memo-far-index",
-        lambda m: whole(text("os"), b"r\x00\x00\x01\x00", b"0", b"j\x00\x00\x01\x00", text("mkdir"), b"\x93", text(m), b"\x85R"),
+        lambda m: whole(
+            text("os"), b"r\x00\x00\x01\x00", b"0", b"j\x00\x00\x01\x00", text("mkdir"), b"\x93", text(m), b"\x85R"
+        ),
         _UNSAFE,
     )
     files.fires(
         "memo-put-and-memoize",
-        lambda m: whole(text("numpy"), b"\x94", text("os"), b"q\x05", b"00h\x05", text("mkdir"), b"\x93", text(m), b"\x85R"),
+        lambda m: whole(
+            text("numpy"), b"\x94", text("os"), b"q\x05", b"00h\x05", text("mkdir"), b"\x93", text(m), b"\x85R"
+        ),
         _UNSAFE,
     )
     files.fires("memo-name-kept", lambda m: whole(name("os mkdir"), b"\x94", b"0", b"h\x00", text(m), b"\x85R"))
@@ -213,22 +265,41 @@ def _callables(files: Corpus) -> None:
     files.fires("import-then-getattr", lambda m: whole(
         name("builtins getattr"), b"(", call("builtins __import__", text("os")), text("mkdir"), b"tR", text(m), b"\x85R",
     ), _UNKNOWN | _UNSAFE)  # fmt: skip
-    files.fires("resolve-name", lambda m: whole(call("pkgutil resolve_name", text("os:mkdir")), text(m), b"\x85R"), _UNKNOWN | _UNSAFE)
+    files.fires(
+        "resolve-name",
+        lambda m: whole(call("pkgutil resolve_name", text("os:mkdir")), text(m), b"\x85R"),
+        _UNKNOWN | _UNSAFE,
+    )
     files.fires("methodcaller", lambda m: whole(
         call("operator methodcaller", text("mkdir"), text(m)), call("importlib import_module", text("os")), b"\x85R",
     ), _UNKNOWN | _UNSAFE)  # fmt: skip
-    files.fires("partial", lambda m: whole(call("functools partial", name("os mkdir"), text(m)), b")R"), _UNKNOWN | _UNSAFE)
-    files.fires("map", lambda m: whole(call("builtins list", call("builtins map", name("os mkdir"), b"]" + text(m) + b"a"))), _UNKNOWN | _UNSAFE)
-    files.fires("filter-in-a-set", lambda m: whole(call("builtins frozenset", call("builtins filter", name("os mkdir"), b"]" + text(m) + b"a"))), _UNKNOWN | _UNSAFE)
+    files.fires(
+        "partial", lambda m: whole(call("functools partial", name("os mkdir"), text(m)), b")R"), _UNKNOWN | _UNSAFE
+    )
+    files.fires(
+        "map",
+        lambda m: whole(call("builtins list", call("builtins map", name("os mkdir"), b"]" + text(m) + b"a"))),
+        _UNKNOWN | _UNSAFE,
+    )
+    files.fires(
+        "filter-in-a-set",
+        lambda m: whole(call("builtins frozenset", call("builtins filter", name("os mkdir"), b"]" + text(m) + b"a"))),
+        _UNKNOWN | _UNSAFE,
+    )
     files.fires("timeit", lambda m: whole(call("timeit timeit", text("pass"), text(code.format(m)), b"N", b"K\x01")))
     files.fires("cprofile", lambda m: whole(call("cProfile run", text(code.format(m)))))
-    files.fires("runstring", lambda m: whole(call("numpy.testing._private.utils runstring", text(code.format(m)), b"}")))
+    files.fires(
+        "runstring", lambda m: whole(call("numpy.testing._private.utils runstring", text(code.format(m)), b"}"))
+    )
     files.fires("subprocess", lambda m: whole(call("subprocess call", b"](" + text("mkdir") + text(m) + b"e")))
     files.fires("posix", lambda m: whole(call("posix mkdir", text(m))))
     files.fires("shell", lambda m: whole(call("os system", text(f"mkdir {m}"))))
     files.fires("spawn", lambda m: whole(call("os spawnlp", b"K\x00", text("mkdir"), text("mkdir"), text(m))))
     files.fires("path", lambda m: whole(call("pathlib Path.mkdir", call("pathlib Path", text(m))), protocol=4))
-    files.fires("pathlib-class", lambda m: whole(stack_name("pathlib Path.mkdir"), b"(", call("pathlib PosixPath", text(m)), b"tR"))
+    files.fires(
+        "pathlib-class",
+        lambda m: whole(stack_name("pathlib Path.mkdir"), b"(", call("pathlib PosixPath", text(m)), b"tR"),
+    )
     files.fires("code-object-runner", lambda m: whole(
         stack_name("code InteractiveInterpreter.runcode"), b"(", call("code InteractiveInterpreter"),
         call("builtins compile", text(code.format(m)), text("x"), text("exec")), b"tR",
@@ -256,11 +327,20 @@ def _many_names(files: Corpus) -> None:
 def _names_in_disguise(files: Corpus) -> None:
     files.fires("dotted", lambda m: whole(stack_name("joblib.numpy_pickle os.mkdir"), text(m), b"\x85R"))
     files.fires("dotted-stdlib", lambda m: whole(stack_name("shutil os.mkdir"), text(m), b"\x85R"))
-    files.add("dotted-of-listed", lambda _: whole(stack_name("sklearn.base BaseEstimator.get_params.__globals__")), _UNKNOWN)
-    files.fires("python2-builtins", lambda m: whole(call("__builtin__ eval", text(f"__import__('os').mkdir({m!r})")), protocol=2))
+    files.add(
+        "dotted-of-listed", lambda _: whole(stack_name("sklearn.base BaseEstimator.get_params.__globals__")), _UNKNOWN
+    )
+    files.fires(
+        "python2-builtins",
+        lambda m: whole(call("__builtin__ eval", text(f"__import__('os').mkdir({m!r})")), protocol=2),
+    )
     files.fires("python2-commands", lambda m: whole(call("commands getoutput", text(f"mkdir {m}")), protocol=2))
     files.fires("no-protocol", lambda m: (f"cos\nmkdir\n(V{m}\ntR.").encode())
-    files.add("module-with-colon", lambda _: whole(stack_name("sklearn.linear_model._logistic:LogisticRegression x")), _UNKNOWN)
+    files.add(
+        "module-with-colon",
+        lambda _: whole(stack_name("sklearn.linear_model._logistic:LogisticRegression x")),
+        _UNKNOWN,
+    )
     files.add("empty-name", lambda _: whole(text(""), text(""), b"\x93"), _UNKNOWN)
     files.add("name-of-bytes", lambda _: whole(b"C\x02os", text("mkdir"), b"\x93"), _UNSAFE)
     files.add("name-of-number", lambda _: whole(b"K\x01", text("mkdir"), b"\x93"), _UNSAFE)
@@ -294,7 +374,13 @@ def _not_plain_names(files: Corpus) -> None:
     files.add("call-a-number", lambda _: whole(b"K\x01)R"), _UNSAFE)
     files.add("call-with-a-list", lambda _: whole(name("numpy dtype"), b"]R"), _UNSAFE)
     files.add("instance-of-an-instance", lambda _: whole(listed, b")\x81"), _UNSAFE)
-    files.add("state-on-a-class", lambda _: whole(name("sklearn.linear_model._logistic LogisticRegression"), b"}", text("predict"), name("numpy exp"), b"sb"), _UNSAFE)
+    files.add(
+        "state-on-a-class",
+        lambda _: whole(
+            name("sklearn.linear_model._logistic LogisticRegression"), b"}", text("predict"), name("numpy exp"), b"sb"
+        ),
+        _UNSAFE,
+    )
     files.add("state-on-a-function", lambda _: whole(name("numpy exp"), b"}", text("x"), b"Nsb"), _UNSAFE)
     files.add("state-on-a-dict", lambda _: whole(b"}}b"), _UNSAFE)
     files.add("state-on-a-list", lambda _: whole(b"]}b"), _UNSAFE)
@@ -305,7 +391,11 @@ def _not_plain_names(files: Corpus) -> None:
     files.add("class-by-slot-state", lambda _: whole(
         listed, b"N}", text("__class__"), name("sklearn.pipeline Pipeline"), b"s\x86b",
     ), _UNSAFE)  # fmt: skip
-    files.add("class-by-state", lambda _: whole(listed, b"}", text("__class__"), name("sklearn.pipeline Pipeline"), b"sb"), _UNSAFE)
+    files.add(
+        "class-by-state",
+        lambda _: whole(listed, b"}", text("__class__"), name("sklearn.pipeline Pipeline"), b"sb"),
+        _UNSAFE,
+    )
     files.add("state-in-a-filled-instance", lambda _: whole(
         listed, b"N", call("collections OrderedDict"), text("__class__"), name("sklearn.pipeline Pipeline"), b"s\x86b",
     ), _UNSAFE)  # fmt: skip
@@ -352,13 +442,31 @@ def _two_in_one(files: Corpus) -> None:
     good = pickle.dumps(model())
     files.add("second-pickle", lambda m: good + whole(mkdir(m)), trailing)
     files.add("one-byte-more", lambda _: good + b"\n", trailing)
-    files.add("second-pickle-joblib", lambda m: dumped(model()) + dumped(bomb_of(m)), trailing, format="joblib")
-    files.add("stop-inside-a-frame", lambda m: b"\x80\x04\x95" + struct.pack("<Q", 40) + b"N." + whole(mkdir(m)).ljust(38, b"."), trailing)
-    for label, compress in (("zlib", zlib.compress), ("gzip", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress)):
-        files.add(f"second-{label}-stream", lambda m, c=compress: c(good) + c(whole(mkdir(m))), trailing, format="joblib")
-        files.add(f"after-the-{label}-stream", lambda m, c=compress: c(good) + whole(mkdir(m)), trailing, format="joblib")
+    files.add("second-pickle-joblib", lambda m: dumped(model()) + dumped(bomb_of(m)), trailing, declared="joblib")
+    files.add(
+        "stop-inside-a-frame",
+        lambda m: b"\x80\x04\x95" + struct.pack("<Q", 40) + b"N." + whole(mkdir(m)).ljust(38, b"."),
+        trailing,
+    )
+    for label, compress in (
+        ("zlib", zlib.compress),
+        ("gzip", gzip.compress),
+        ("bz2", bz2.compress),
+        ("xz", lzma.compress),
+    ):
+        files.add(
+            f"second-{label}-stream", lambda m, c=compress: c(good) + c(whole(mkdir(m))), trailing, declared="joblib"
+        )
+        files.add(
+            f"after-the-{label}-stream", lambda m, c=compress: c(good) + whole(mkdir(m)), trailing, declared="joblib"
+        )
         # joblib goes on with the second stream where the first one stops in the middle of the pickle.
-        files.add(f"pickle-over-two-{label}-streams", lambda m, c=compress: c(good[:60]) + c(good[60:]), trailing | {"truncated"}, format="joblib")
+        files.add(
+            f"pickle-over-two-{label}-streams",
+            lambda m, c=compress: c(good[:60]) + c(good[60:]),
+            trailing | {"truncated"},
+            declared="joblib",
+        )
     files.add("values-left", lambda m: whole(b"K\x01", mkdir(m)), _UNKNOWN | _UNSAFE, fires=True)
     files.add("marks-left", lambda _: whole(b"(N"), _UNSAFE)
 
@@ -368,14 +476,19 @@ def _cut_off(files: Corpus) -> None:
     cut = frozenset({"truncated"})
     for part in range(1, 8):
         files.add(f"cut-pickle-{part}", lambda _, p=part: good[: len(good) * p // 8], cut)
-        files.add(f"cut-joblib-{part}", lambda _, p=part: arrays[: len(arrays) * p // 8], cut, format="joblib")
+        files.add(f"cut-joblib-{part}", lambda _, p=part: arrays[: len(arrays) * p // 8], cut, declared="joblib")
     for method in ("zlib", "gzip", "bz2", "lzma", "xz"):
-        files.add(f"cut-{method}", lambda _, c=method: dumped(model(), compress=(c, 3))[:-20], cut | _MALFORMED, format="joblib")
+        files.add(
+            f"cut-{method}",
+            lambda _, c=method: dumped(model(), compress=(c, 3))[:-20],
+            cut | _MALFORMED,
+            declared="joblib",
+        )
     files.add("empty", lambda _: b"", cut)
     files.add("protocol-only", lambda _: b"\x80\x04", cut)
     files.add("missing-end", lambda _: good[:-1], cut)
-    files.add("damaged-zlib", lambda _: dumped(model(), compress=3)[:30] + b"\xff" * 200, _MALFORMED, format="joblib")
-    files.add("wrong-checksum", lambda _: dumped(model(), compress=3)[:-4] + b"\0\0\0\0", _MALFORMED, format="joblib")
+    files.add("damaged-zlib", lambda _: dumped(model(), compress=3)[:30] + b"\xff" * 200, _MALFORMED, declared="joblib")
+    files.add("wrong-checksum", lambda _: dumped(model(), compress=3)[:-4] + b"\0\0\0\0", _MALFORMED, declared="joblib")
 
 
 def _bombs(files: Corpus) -> None:
@@ -385,18 +498,27 @@ def _bombs(files: Corpus) -> None:
     files.add("bytes-256-gib", lambda _: whole(b"\x8e" + huge), cut)
     files.add("text-256-gib", lambda _: whole(b"\x8d" + huge), cut)
     files.add("frame-256-gib", lambda _: whole(b"\x95" + huge), _UNSAFE)
-    files.add("frame-in-a-frame", lambda _: whole(b"\x95" + struct.pack("<Q", 20), b"\x95" + struct.pack("<Q", 4), b"N" * 30), _UNSAFE)
+    files.add(
+        "frame-in-a-frame",
+        lambda _: whole(b"\x95" + struct.pack("<Q", 20), b"\x95" + struct.pack("<Q", 4), b"N" * 30),
+        _UNSAFE,
+    )
     files.add("long-2-gib", lambda _: whole(b"\x8b\xff\xff\xff\x7f"), _UNSAFE)
     files.add("many-operations", lambda _: whole(b"N0" * 600_000, b"N"), large)
     zeros = b"\0" * (20 << 20)
-    for label, compress in (("zlib", zlib.compress), ("gzip", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress)):
+    for label, compress in (
+        ("zlib", zlib.compress),
+        ("gzip", gzip.compress),
+        ("bz2", bz2.compress),
+        ("xz", lzma.compress),
+    ):
         packed = compress(whole(b"B" + struct.pack("<I", len(zeros)), zeros))
-        files.add(f"bomb-{label}", lambda _, p=packed: p, bomb | cut, format="joblib")
+        files.add(f"bomb-{label}", lambda _, p=packed: p, bomb | cut, declared="joblib")
     alone = bytearray(lzma.compress(b"x" * 100, format=lzma.FORMAT_ALONE))
     alone[1:5] = struct.pack("<I", 0xFFFFFFF0)  # a dictionary of 4 GiB
-    files.add("bomb-lzma-dictionary", lambda _: bytes(alone), _MALFORMED | _FORMAT, format="joblib")
+    files.add("bomb-lzma-dictionary", lambda _: bytes(alone), _MALFORMED | _FORMAT, declared="joblib")
     array = array_header(shape=b"\x8a\x06" + (1 << 40).to_bytes(6, "little") + b"\x85")
-    files.add("array-of-8-tib", lambda _: whole(array, RAW), cut, format="joblib")
+    files.add("array-of-8-tib", lambda _: whole(array, RAW), cut, declared="joblib")
 
 
 def _loader_confusion(files: Corpus) -> None:
@@ -410,36 +532,56 @@ def _loader_confusion(files: Corpus) -> None:
         payload = raw_payload(marker)
         return whole(array_header(alignment=alignment, shape=b"K" + bytes([len(payload) // 8]) + b"\x85"), payload)
 
-    files.add("confusion-no-alignment", lambda m: unaligned(m, None), _UNSAFE, format="joblib")
+    files.add("confusion-no-alignment", lambda m: unaligned(m, None), _UNSAFE, declared="joblib")
     files.add("confusion-no-alignment-as-pickle", lambda m: unaligned(m, None), _FORMAT, fires=True)
-    files.add("confusion-alignment-none", lambda m: unaligned(m, b"N"), _UNSAFE, format="joblib")
-    files.add("confusion-padding-is-an-opcode", lambda m: whole(array_header(), b"0" + raw_payload(m)), _UNSAFE, format="joblib")
-    files.add("confusion-padding-is-a-program", lambda m: whole(array_header(), b"\x10" + raw_payload(m).ljust(100, b"N")), _UNSAFE, format="joblib")
+    files.add("confusion-alignment-none", lambda m: unaligned(m, b"N"), _UNSAFE, declared="joblib")
+    files.add(
+        "confusion-padding-is-an-opcode",
+        lambda m: whole(array_header(), b"0" + raw_payload(m)),
+        _UNSAFE,
+        declared="joblib",
+    )
+    files.add(
+        "confusion-padding-is-a-program",
+        lambda m: whole(array_header(), b"\x10" + raw_payload(m).ljust(100, b"N")),
+        _UNSAFE,
+        declared="joblib",
+    )
     files.add("joblib-declared-pickle", lambda _: dumped(model()), _FORMAT)
     files.add("joblib-zlib-declared-pickle", lambda _: dumped(model(), compress=3), _FORMAT)
     files.add("zlib-of-a-pickle-declared-pickle", lambda m: zlib.compress(whole(mkdir(m))), _FORMAT)
-    files.add("header-called", lambda _: whole(call(HEADER, b"N")), _UNSAFE, format="joblib")
+    files.add("header-called", lambda _: whole(call(HEADER, b"N")), _UNSAFE, declared="joblib")
     files.add("header-by-copyreg", lambda _: whole(
         array_header(made=call("copyreg _reconstructor", name(HEADER), name("builtins object"), b"N")), RAW,
-    ), _UNSAFE, format="joblib")  # fmt: skip
+    ), _UNSAFE, declared="joblib")  # fmt: skip
     files.add("header-state-twice", lambda _: whole(
         name(HEADER), b")\x81\x94", array_header(made=b"h\x00"), RAW, b"0", array_header(made=b"h\x00"), RAW,
-    ), _UNSAFE, format="joblib")  # fmt: skip
+    ), _UNSAFE, declared="joblib")  # fmt: skip
     files.add("header-by-a-function-that-returns-it", lambda _: whole(
         call("numpy._core.multiarray scalar", OBJECT_DTYPE, name(HEADER) + b")\x81"), b"}b",
-    ), _UNSAFE, format="joblib")  # fmt: skip
-    files.add("header-in-slots", lambda _: whole(name(HEADER), b")\x81N}\x86b"), _UNSAFE, format="joblib")
+    ), _UNSAFE, declared="joblib")  # fmt: skip
+    files.add("header-in-slots", lambda _: whole(name(HEADER), b")\x81N}\x86b"), _UNSAFE, declared="joblib")
     files.add("header-more-keys", lambda _: whole(
         array_header(alignment=b"K\x10" + text("x") + b"N"), RAW,
-    ), _UNSAFE, format="joblib")  # fmt: skip
+    ), _UNSAFE, declared="joblib")  # fmt: skip
     files.add("header-other-class", lambda _: whole(
         array_header().replace(name("numpy ndarray"), name("sklearn.pipeline Pipeline")), RAW,
-    ), _UNSAFE, format="joblib")  # fmt: skip
+    ), _UNSAFE, declared="joblib")  # fmt: skip
     files.add("old-header", lambda _: whole(
         name("joblib.numpy_pickle_compat NDArrayWrapper"), b")\x81}(", text("filename"), text("/etc/passwd"), b"ub",
-    ), _UNSAFE, format="joblib")  # fmt: skip
-    files.add("old-header-new-place", lambda _: whole(name("joblib.numpy_pickle ZNDArrayWrapper"), b")\x81"), _UNSAFE, format="joblib")
-    files.add("array-inside-a-frame", lambda _: b"\x80\x04\x95" + struct.pack("<Q", len(array_header()) + 2) + array_header() + b"N0" + RAW + b".", _UNSAFE, format="joblib")
+    ), _UNSAFE, declared="joblib")  # fmt: skip
+    files.add(
+        "old-header-new-place",
+        lambda _: whole(name("joblib.numpy_pickle ZNDArrayWrapper"), b")\x81"),
+        _UNSAFE,
+        declared="joblib",
+    )
+    files.add(
+        "array-inside-a-frame",
+        lambda _: b"\x80\x04\x95" + struct.pack("<Q", len(array_header()) + 2) + array_header() + b"N0" + RAW + b".",
+        _UNSAFE,
+        declared="joblib",
+    )
 
 
 def _numbers(files: Corpus) -> None:
@@ -494,7 +636,12 @@ def _dtypes(files: Corpus) -> None:
         ("short-state", call("numpy dtype", text("f8"), b"\x89", b"\x88") + b"N\x85b"),
     ):  # fmt: skip
         files.add(f"dtype-{label}", lambda _, d=made: whole(d), _UNSAFE)
-        files.add(f"dtype-{label}-of-an-array", lambda _, d=made: whole(array_header(dtype=d), RAW), _UNSAFE, format="joblib")
+        files.add(
+            f"dtype-{label}-of-an-array",
+            lambda _, d=made: whole(array_header(dtype=d), RAW),
+            _UNSAFE,
+            declared="joblib",
+        )
 
 
 def _other_containers(files: Corpus) -> None:
@@ -519,18 +666,38 @@ def _other_containers(files: Corpus) -> None:
         return sink.getvalue()
 
     for declared in ("pickle", "joblib"):
-        files.add(f"zip-declared-{declared}", zipped, _FORMAT, format=declared)
-        files.add(f"npy-declared-{declared}", npy, _FORMAT, format=declared)
-        files.add(f"tar-declared-{declared}", tarred, _FORMAT, format=declared)
-        files.add(f"json-declared-{declared}", lambda _: b'{"model": 1}', _FORMAT, format=declared)
-        files.add(f"program-declared-{declared}", lambda _: Path("/bin/sh").read_bytes()[:4096], _FORMAT, format=declared)
-    files.add("old-joblib-container", lambda m: b"ZF0x10              " + zlib.compress(whole(mkdir(m))), frozenset({"unsupported-compression"}), format="joblib")
-    files.add("protocol-0-declared-joblib", lambda m: pickle.dumps(bomb_of(m), protocol=0), _FORMAT, format="joblib", fires=True)
-    files.add("unknown-declared-format", lambda _: pickle.dumps(model()), frozenset({"unknown-format"}), format="cloudpickle")
+        files.add(f"zip-declared-{declared}", zipped, _FORMAT, declared=declared)
+        files.add(f"npy-declared-{declared}", npy, _FORMAT, declared=declared)
+        files.add(f"tar-declared-{declared}", tarred, _FORMAT, declared=declared)
+        files.add(f"json-declared-{declared}", lambda _: b'{"model": 1}', _FORMAT, declared=declared)
+        files.add(
+            f"program-declared-{declared}", lambda _: Path("/bin/sh").read_bytes()[:4096], _FORMAT, declared=declared
+        )
+    files.add(
+        "old-joblib-container",
+        lambda m: b"ZF0x10              " + zlib.compress(whole(mkdir(m))),
+        frozenset({"unsupported-compression"}),
+        declared="joblib",
+    )
+    files.add(
+        "protocol-0-declared-joblib",
+        lambda m: pickle.dumps(bomb_of(m), protocol=0),
+        _FORMAT,
+        declared="joblib",
+        fires=True,
+    )
+    files.add(
+        "unknown-declared-format",
+        lambda _: pickle.dumps(model()),
+        frozenset({"unknown-format"}),
+        declared="cloudpickle",
+    )
 
 
 def _notebooks(files: Corpus) -> None:
     files.add("main-class", lambda _: whole(name("__main__ Cleaner"), b")\x81"), frozenset({"main-name"}))
     files.add("lambda", lambda _: whole(stack_name("features <lambda>")), frozenset({"lambda"}))
     files.add("local-function", lambda _: whole(stack_name("features make.<locals>.clean")), frozenset({"lambda"}))
-    files.add("cloudpickle", lambda _: whole(name("cloudpickle.cloudpickle _make_function"), b")R"), frozenset({"lambda"}))
+    files.add(
+        "cloudpickle", lambda _: whole(name("cloudpickle.cloudpickle _make_function"), b")R"), frozenset({"lambda"})
+    )

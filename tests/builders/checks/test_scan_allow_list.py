@@ -38,7 +38,15 @@ def test_left_out(label):
 
 
 @pytest.mark.parametrize(
-    "label", ["numpy:memmap", "numpy:ndarray", "numpy:log1p", "joblib.numpy_pickle:NumpyArrayWrapper", "builtins:object", "numpy:mean"]
+    "label",
+    [
+        "numpy:memmap",
+        "numpy:ndarray",
+        "numpy:log1p",
+        "joblib.numpy_pickle:NumpyArrayWrapper",
+        "builtins:object",
+        "numpy:mean",
+    ],
 )
 def test_only_referred_to(label):
     assert LISTED.knows(label)
@@ -46,7 +54,9 @@ def test_only_referred_to(label):
     assert not LISTED.may_be_called(label)
 
 
-@pytest.mark.parametrize("label", ["lightgbm.basic:Booster", "xgboost.core:Booster", "sklearn.feature_extraction.text:CountVectorizer"])
+@pytest.mark.parametrize(
+    "label", ["lightgbm.basic:Booster", "xgboost.core:Booster", "sklearn.feature_extraction.text:CountVectorizer"]
+)
 def test_never_constructed(label):
     assert LISTED.may_be_new(label)
     assert not LISTED.may_be_called(label)
@@ -83,7 +93,12 @@ def test_the_digest_is_of_the_names_alone(tmp_path):
         place = tmp_path / label
         place.mkdir()
         for number, part in enumerate(parts):
-            document = {"schema": names.SCHEMA, "distribution": None, "names": {"ref": [], "new": [], "call": []} | part, "takes": {}}
+            document = {
+                "schema": names.SCHEMA,
+                "distribution": None,
+                "names": {"ref": [], "new": [], "call": []} | part,
+                "takes": {},
+            }
             (place / f"{number}.json").write_text(json.dumps(document))
         return names.load(place)
 
@@ -96,10 +111,12 @@ def test_the_digest_is_of_the_names_alone(tmp_path):
 
 def test_another_schema_is_refused(tmp_path):
     (tmp_path / "list.json").write_text('{"schema": "countersign.allow-list/2"}')
-    with pytest.raises(ValueError, match="allow-list/2 is not countersign.allow-list/1"):
+    with pytest.raises(ValueError, match=r"allow-list/2 is not countersign\.allow-list/1"):
         names.load(tmp_path)
 
 
 def test_the_stored_list_is_what_the_tool_writes():
-    done = subprocess.run([sys.executable, ROOT / "tools/allow-list", "check"], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools/allow-list", "check"], capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -8,8 +8,25 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn import (
-    calibration, cluster, compose, decomposition, ensemble, feature_extraction, feature_selection, gaussian_process, impute, isotonic,
-    linear_model, model_selection, naive_bayes, neighbors, neural_network, pipeline, preprocessing, svm, tree,
+    calibration,
+    cluster,
+    compose,
+    decomposition,
+    ensemble,
+    feature_extraction,
+    feature_selection,
+    gaussian_process,
+    impute,
+    isotonic,
+    linear_model,
+    model_selection,
+    naive_bayes,
+    neighbors,
+    neural_network,
+    pipeline,
+    preprocessing,
+    svm,
+    tree,
 )  # fmt: skip
 
 from builders.checks import names, scan
@@ -27,7 +44,8 @@ FRAME = pd.DataFrame({"amount": X[:, 0], "age": Y, "kind": NAMES, "region": pd.C
 
 def voice():
     return pipeline.make_pipeline(
-        feature_extraction.text.TfidfVectorizer(ngram_range=(1, 2)), linear_model.SGDClassifier(loss="log_loss", random_state=0)
+        feature_extraction.text.TfidfVectorizer(ngram_range=(1, 2)),
+        linear_model.SGDClassifier(loss="log_loss", random_state=0),
     ).fit(TEXTS, NAMES)
 
 
@@ -50,7 +68,7 @@ MODELS = {
     "random-forest": lambda: ensemble.RandomForestClassifier(5).fit(X, NAMES),
     "random-forest-regressor": lambda: ensemble.RandomForestRegressor(5).fit(X, X[:, :2]),
     "gradient-boosting": lambda: ensemble.GradientBoostingClassifier(n_estimators=3).fit(X, TWO),
-    "isolation-forest": lambda: ensemble.IsolationForest(5).fit(X),
+    "isolation-forest": lambda: ensemble.IsolationForest(n_estimators=5).fit(X),
     "stacking": lambda: ensemble.StackingClassifier([("a", naive_bayes.GaussianNB()), ("b", tree.DecisionTreeClassifier())], cv=2).fit(X, TWO),
     "voting": lambda: ensemble.VotingClassifier([("a", naive_bayes.GaussianNB()), ("b", svm.SVC())]).fit(X, TWO),
     "svc": lambda: svm.SVC(kernel="rbf").fit(X, Y),
@@ -71,7 +89,14 @@ MODELS = {
     "sparse": lambda: linear_model.SGDClassifier().fit(X, Y).sparsify(),
     "spline": lambda: pipeline.make_pipeline(preprocessing.SplineTransformer(), linear_model.Ridge()).fit(X, X[:, 0]),
 }  # fmt: skip
-FORMS = {"plain": "joblib", "zlib": "joblib", "xz": "joblib", "pickle": "pickle", "pickle-protocol-2": "pickle", "pickle-protocol-5": "pickle"}
+FORMS = {
+    "plain": "joblib",
+    "zlib": "joblib",
+    "xz": "joblib",
+    "pickle": "pickle",
+    "pickle-protocol-2": "pickle",
+    "pickle-protocol-5": "pickle",
+}
 
 
 def written(model, form: str) -> bytes:
@@ -86,7 +111,10 @@ def written(model, form: str) -> bytes:
 @pytest.mark.parametrize("label", MODELS)
 def test_accepted_in_every_form(label):
     model = MODELS[label]()
-    found = {form: examine(io.BytesIO(written(model, form)), declared, Limits(), names.load()) for form, declared in FORMS.items()}
+    found = {
+        form: examine(io.BytesIO(written(model, form)), declared, Limits(), names.load())
+        for form, declared in FORMS.items()
+    }
     assert {form: result.findings for form, result in found.items()} == dict.fromkeys(FORMS, ())
     cls = f"{type(model).__module__}:{type(model).__qualname__}"
     assert all(cls in result.globals for result in found.values())
@@ -124,7 +152,9 @@ class Cleaner(preprocessing.FunctionTransformer):
 
 
 def test_the_place_of_an_unknown_class_is_told(save):
-    model = pipeline.Pipeline([("scale", preprocessing.StandardScaler()), ("clean", Cleaner()), ("fit", linear_model.Ridge())])
+    model = pipeline.Pipeline(
+        [("scale", preprocessing.StandardScaler()), ("clean", Cleaner()), ("fit", linear_model.Ridge())]
+    )
     (finding,) = scan.scan(save(model), "joblib")["findings"]
     assert finding["code"] == "unknown-name"
     assert f"{Cleaner.__module__}:Cleaner" in finding["message"]

@@ -53,7 +53,9 @@ def test_the_corpus_is_live(tmp_path):
         path = tmp_path / f"{hostile.name}.file"
         path.write_bytes(hostile.build(str(tmp_path / hostile.name)))
         jobs.append((str(path), hostile.format))
-    subprocess.run([sys.executable, "-c", LOADER], input=json.dumps(jobs).encode(), capture_output=True, timeout=120, check=True)
+    subprocess.run(
+        [sys.executable, "-c", LOADER], input=json.dumps(jobs).encode(), capture_output=True, timeout=120, check=True
+    )
     assert [hostile.name for hostile in wanted if not (tmp_path / hostile.name).exists()] == []
     assert len(wanted) >= 60
 
@@ -78,11 +80,12 @@ def test_a_name_cannot_write_to_a_terminal_or_a_page(tmp_path):
 @pytest.mark.parametrize("declared", ["pickle", "joblib"])
 def test_damaged_files_are_judged_without_an_exception(declared):
     """Bytes changed at random: refused with a reason, or harmless; never a crash of the scan itself."""
-    good = whole(mkdir("x"))[:-1] + b"0" + dumped(model())[2:]
+    clean = dumped(model())
+    evil = whole(mkdir("x"))[:-1] + b"0" + clean[2:]
     generator = random.Random(20261123)
     refused = 0
     for _ in range(400):
-        data = bytearray(good if generator.random() < 0.3 else dumped(model()))
+        data = bytearray(evil if generator.random() < 0.3 else clean)
         for _ in range(generator.randint(1, 6)):
             place = generator.randrange(len(data))
             data[place : place + generator.randint(0, 3)] = generator.randbytes(generator.randint(0, 4))

@@ -41,7 +41,9 @@ def decide(visit: Callable[[str], Browser]) -> Callable[..., TestResponse]:
 
     def press(username: str, request_id: UUID, **overrides: str) -> TestResponse:
         browser = visit(username)
-        return browser.post(path_of(request_id), data=filled(browser.get(path_of(request_id)).text, username, **overrides))
+        return browser.post(
+            path_of(request_id), data=filled(browser.get(path_of(request_id)).text, username, **overrides)
+        )
 
     return press
 
@@ -49,7 +51,7 @@ def decide(visit: Callable[[str], Browser]) -> Callable[..., TestResponse]:
 def words(text: str) -> str:
     """What a reader sees of a page's main part, with single blanks."""
     body = text.partition("<main")[2].partition("<footer")[0]
-    body = re.sub(r"<(svg|script|style)\b.*?</\1>", " ", body, flags=re.S)
+    body = re.sub(r"<(svg|script|style)\b.*?</\1>", " ", body, flags=re.DOTALL)
     return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", body))).strip()
 
 

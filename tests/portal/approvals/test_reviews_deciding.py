@@ -53,7 +53,11 @@ def test_two_people_release_a_version_and_its_image_is_asked_for(world, decide, 
         ("vic", "password+totp", ["validator"]),
         ("cora", "password+totp", ["compliance"]),
     ]
-    assert signed[1].statement["statement"].startswith("I, Cora (cora), have reviewed version 1 of payments/voice and approve")
+    assert (
+        signed[1]
+        .statement["statement"]
+        .startswith("I, Cora (cora), have reviewed version 1 of payments/voice and approve")
+    )
 
 
 def test_what_was_achieved_is_said(decide, visit, asked) -> None:
@@ -119,7 +123,9 @@ def test_the_password_is_never_in_the_page(visit, asked) -> None:
 
 def test_a_wrong_password_is_counted_and_the_text_kept(world, visit, asked) -> None:
     browser = visit("cora")
-    answer = browser.post(path_of(asked), data=filled(browser.get(path_of(asked)).text, "cora", password="not it at all"))
+    answer = browser.post(
+        path_of(asked), data=filled(browser.get(path_of(asked)).text, "cora", password="not it at all")
+    )
     assert answer.status_code == 401
     assert "That is not your password." in words(answer.text)
     assert keeps(answer.text)
@@ -159,7 +165,9 @@ def test_after_five_failures_one_is_locked_out_and_keeps_the_text(world, visit, 
         text = answer.text
     answer = browser.post(path_of(asked), data=filled(text, "cora"))
     assert answer.status_code == 429
-    assert "You are locked out after too many failures. Try again in 15 minutes. Nothing was signed." in words(answer.text)
+    assert "You are locked out after too many failures. Try again in 15 minutes. Nothing was signed." in words(
+        answer.text
+    )
     assert keeps(answer.text)
     assert failures(world, "cora")[1]
     assert state(world, asked) == ("open", "in_review", 0)
@@ -187,8 +195,10 @@ def test_a_comment_since_the_page_was_opened_is_shown_first(world, visit, asked)
     answer = browser.post(path_of(asked), data=filled(text, "cora"))
     assert answer.status_code == 409
     said = words(answer.text)
-    assert "This changed since you opened it. 1 entry was added: Nothing was signed; your text is kept below." in said
-    assert said.index("October was measured") < said.index("In short")
+    assert "This changed since you opened it. Nothing was signed. Read what came ; your text is kept." in said
+    assert "1 entry was added since you opened it: ana comment, just now Wait: October was measured" in said
+    assert said.index("Read what came") < said.index("In short")
+    assert said.index("October was measured") < said.index("I, Cora (cora), have reviewed")
     assert keeps(answer.text)
     assert state(world, asked) == ("open", "in_review", 0)
     again = browser.post(path_of(asked), data=filled(answer.text, "cora", code=code_for("cora", ahead=1)))
@@ -210,7 +220,7 @@ def test_a_page_of_another_request_is_stale(world, visit) -> None:
     browser = visit("cora")
     answer = browser.post(path_of(two), data=filled(browser.get(path_of(one)).text, "cora"))
     assert answer.status_code == 409
-    assert "You read another state of it than the one below." in words(answer.text)
+    assert "You read another state of it than this page shows." in words(answer.text)
     assert state(world, two)[2] == 0
 
 
@@ -290,7 +300,7 @@ def test_a_session_that_ended_meanwhile_keeps_the_reason_and_signs_nothing(world
     assert again.status_code == 200
     said = words(again.text)
     assert "Nothing was sent" in said
-    assert "This changed since you opened it. 1 entry was added" in said
+    assert "1 entry was added since you opened it: ana comment" in said
     assert keeps(again.text)
     assert state(world, asked)[2] == 0
     sent = browser.post(path_of(asked), data=filled(again.text, "cora"))

@@ -17,7 +17,7 @@ def in_order(said: str, wanted: list[str]) -> None:
     place = 0
     for part in wanted:
         found = said.find(part, place)
-        assert found >= 0, f"{part!r} is missing after {said[max(0, place - 200):place]!r} in {said}"
+        assert found >= 0, f"{part!r} is missing after {said[max(0, place - 200) : place]!r} in {said}"
         place = found + len(part)
 
 
@@ -54,8 +54,8 @@ def test_the_plain_lines_come_first_then_metrics_gates_and_the_signature(world, 
             "All 4 checks passed.",
             "Two different people 0 of 2",
             "Your decision",
-            "I, Cora (cora), have reviewed version 2 of payments/voice and approve it for routing customer feedback in "
-            "production for 365 days.",
+            "I, Cora (cora), have reviewed version 2 of payments/voice and approve it",
+            "for routing customer feedback in production for 365 days.",
             "Why?",
             "Your password",
             "One-time code",
@@ -81,7 +81,7 @@ def test_the_last_signer_is_told_what_it_starts(world, visit, asked) -> None:
 
 def test_the_statement_on_the_page_is_the_one_that_is_signed(world, visit, asked) -> None:
     text = visit("cora").get(path_of(asked)).text
-    statement = re.search(r'<p class="statement">(.*?)</p>', text, re.S)
+    statement = re.search(r'<p class="statement">(.*?)</p>', text, re.DOTALL)
     assert statement
     whole = re.sub(r'<span class="digest" title="([^"]+)">[^<]*</span>', r"\1", statement[1])
     with world.read() as session:
@@ -97,7 +97,9 @@ def grant(world: World, username: str, *roles: Role) -> None:
     with world.write() as session:
         person = factories.accounts.load_person(session, username=username)
         for role in roles:
-            session.add(RoleGrant(person_id=person.id, role=role, proposed_by="system:test", confirmed_by="system:test"))
+            session.add(
+                RoleGrant(person_id=person.id, role=role, proposed_by="system:test", confirmed_by="system:test")
+            )
         acting = Actor(ref="system:test", name="test")
         factories.audit.record(session, factories.audit.Action.ROLE_GRANTED, actor=acting, subject=person)
 

@@ -95,7 +95,9 @@ def test_a_long_log_goes_on_behind_a_link_and_keeps_the_filter(world, visit, ask
 
 def test_an_entry_tells_everything_as_text(world, visit, signed) -> None:
     with world.read() as session:
-        found = proofs.search(session, proofs.Filters(action="request:decided"), paging.Cursor(limit=5), actor=world.aud)
+        found = proofs.search(
+            session, proofs.Filters(action="request:decided"), paging.Cursor(limit=5), actor=world.aud
+        )
         seq = found.items[0].seq
     browser = visit("aud")
     text = browser.get(f"/audit/entries/{seq}").text
@@ -124,7 +126,9 @@ def test_a_stranger_checks_the_proof_with_the_public_key_only(world, visit, sign
     browser = visit("aud")
     answer = browser.get(f"/audit/entries/{signed}/proof")
     assert answer.headers["Content-Disposition"] == f'attachment; filename="countersign-{signed}.tlog-proof"'
-    leaf = re.search(r"byte for byte</summary><pre[^>]*>(.*?)</pre>", browser.get(f"/audit/entries/{signed}").text, re.S)
+    leaf = re.search(
+        r"byte for byte</summary><pre[^>]*>(.*?)</pre>", browser.get(f"/audit/entries/{signed}").text, re.DOTALL
+    )
     assert leaf
     key = notes.NoteKey(proofs.ORIGIN, keys.load_public(signer.public_pem))
     index, checkpoint = notes.verify_proof(answer.text, merkle.leaf_hash(html.unescape(leaf[1]).encode()), key)

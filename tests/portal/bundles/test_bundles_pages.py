@@ -47,7 +47,10 @@ def test_lines_read_as_they_were_written(world, desk) -> None:
     with world.read() as session:
         text = forms.write(bundles.get(session, "payments/desk", actor=world.ana))
     assert text == "feedback  payments/voice:1  90  50-100\nfeedback  payments/voice:2  10"
-    first, second = MemberSpec("payments/voice", 90, number=1, bounds=(50, 100)), MemberSpec("payments/voice", 10, number=2)
+    first, second = (
+        MemberSpec("payments/voice", 90, number=1, bounds=(50, 100)),
+        MemberSpec("payments/voice", 10, number=2),
+    )
     assert forms.read(text) == [RouteSpec("feedback", [first, second])]
 
 
@@ -64,7 +67,7 @@ def test_what_is_followed_and_per_cent_signs_can_be_written() -> None:
     "feedback payments/voice:1 -5", EVIL,
 ])  # fmt: skip
 def test_a_line_that_does_not_fit_is_named(line: str) -> None:
-    with pytest.raises(Invalid, match="^line 2 is not route, version, weight") as caught:
+    with pytest.raises(Invalid, match=r"^line 2 is not route, version, weight") as caught:
         forms.read(f"ok t/m:1 100\n{line}")
     assert caught.value.hint
 
@@ -175,7 +178,7 @@ def test_a_session_that_ended_keeps_the_routes(world, visit, desk) -> None:
     again = browser.post(desk, data=data)
     assert again.status_code == 200
     assert typed in again.text
-    assert "<details class=\"fold\" open>" in again.text
+    assert '<details class="fold" open>' in again.text
     assert len(routes(world)) == 2
     assert code_for("ana")
 

@@ -71,7 +71,7 @@ def test_an_image_is_its_words():
         ("one", ["one"]),
         (["a", "b"], ["a", "b"]),
         ({"x": 1, "y": [2]}, ["x: 1", "y: [2]"]),
-        ([{"name": "auc", "value": 0.9}], ["name: auc", "value: 0.9"]),
+        ([{"name": "auc", "value": 0.9}], ["auc: value 0.9"]),
         (None, []),
         ("", []),
         (3, ["3"]),

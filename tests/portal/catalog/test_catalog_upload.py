@@ -99,7 +99,7 @@ def test_digests_of_somebody_else_are_refused_as_if_they_were_not_there(world, v
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"card": "no head"}, "the card has no head"),
+        ({"card": "no head"}, "card has no head"),
         ({"card": "---\npurpose: x\n---\n"}, "task"),
         ({"card": ""}, "A version needs a card."),
         ({"name": "Not A Name"}, "lower-case"),
