@@ -41,12 +41,12 @@ dev: .venv-run/done $(SCIENTIST)/done ## Like demo, with the portal reloading wh
 
 check: .venv/done ## Lint, types, contracts and unit tests (under 3 minutes)
 	@$(DEV) -m ruff check . && $(DEV) -m ruff format --check . && $(DEV) -m mypy && PYTHONPATH=client .venv/bin/lint-imports --no-cache
-	@$(PYTEST) -n 2 -m "not engine and not browser and not index and not slow"
+	@$(PYTEST) -n 2 --dist loadgroup -m "not engine and not browser and not index and not slow"
 
 test: .venv/done ## The whole suite: both databases, engine and browser where they are there
 	@$(DEV) -m ruff check . && $(DEV) -m ruff format --check . && $(DEV) -m mypy && PYTHONPATH=client .venv/bin/lint-imports --no-cache
 	@if [ -n "$$COUNTERSIGN_TEST_POSTGRES" ] || ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; \
-		then $(PYTEST) -n 2; else tools/postgres $(PYTEST) -n 2; fi
+		then $(PYTEST) -n 2 --dist loadgroup; else tools/postgres $(PYTEST) -n 2 --dist loadgroup; fi
 
 soak: .venv/done ## The long forms of the tests
 	@COUNTERSIGN_SOAK=1 tools/postgres $(PYTEST) -m slow

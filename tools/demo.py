@@ -267,11 +267,11 @@ class Demo:
             for number, review in enumerate(reviews):
                 page = browser.get(review)
                 form = page.form("seen_release", "reason", "password", "code")
-                # A code is good for one decision: the first of two uses the step before, as a slow clock would.
+                # A code is good for one decision: the second of two uses the step after, as a fast clock would.
                 values: dict[str, str | list[str]] = {
                     "reason": "Fit for routing feedback: metrics are above what the team needs, limits are stated.",
                     "password": login.password,
-                    "code": login.code(steps=number - 1),
+                    "code": login.code(steps=number),
                 }
                 browser.send(form, values, ("outcome", "approve"))
             self.say(f"{login.username} ({role}) signed both versions")

@@ -81,7 +81,7 @@ def seen_revision(current: int) -> int | None:
         return None
     if request.if_match.star_tag:
         return current
-    named = {tag.partition(".")[0] for tag in request.if_match.as_set()}
+    named = {tag.partition(".")[0] for tag in request.if_match.as_set() if tag}  # `""` is read as None
     if str(current) in named:
         return current
     return next((int(text) for text in sorted(named) if text.isascii() and text.isdecimal()), 0)

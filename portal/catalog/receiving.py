@@ -23,7 +23,7 @@ from registry.store import CHUNK, LocalStore
 
 ENDPOINT = "uploads.new"
 TEXT_BYTES = 2 << 20
-"""Most bytes of the form's text fields: a card of 200,000 characters fits."""
+"""Most bytes of the form's text fields: a card of 200,000 characters fits, in any script."""
 AHEAD = 4
 """Pieces of 1 MiB that may wait for the disk."""
 

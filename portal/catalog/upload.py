@@ -21,6 +21,11 @@ bp.record_once(lambda state: receiving.install(state.app))
 PATHS = {"joblib": "model.joblib", "pickle": "model.pkl"}
 
 
+@bp.url_value_preprocessor
+def _allow_a_long_card(_endpoint: str | None, _values: dict[str, Any] | None) -> None:
+    request.max_form_memory_size = receiving.TEXT_BYTES
+
+
 @bp.teardown_request
 def _drop_unwanted(_error: BaseException | None) -> None:
     receiving.drop()

@@ -44,7 +44,11 @@ def _in(tree: ast.AST) -> Iterator[str]:
         elif isinstance(node, ast.Call):
             yield from _in_call(node)
         elif isinstance(node, ast.Dict):
-            entries = {key.value: value for key, value in zip(node.keys, node.values, strict=True) if isinstance(key, ast.Constant)}
+            entries = {
+                key.value: value
+                for key, value in zip(node.keys, node.values, strict=True)
+                if isinstance(key, ast.Constant)
+            }
             if "code" in entries and "message" in entries:
                 yield from _text(entries["code"])
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

@@ -138,7 +138,7 @@ def test_everything_works_without_scripts(open_page: Callable[..., Page], root: 
     assert "Type the team's name" in page.get_by_role("alert").inner_text()
     page.get_by_label("Full name").fill("Labs")
     page.get_by_role("button", name="Add the team").click()
-    assert page.get_by_role("heading", name="Labs").is_visible()
+    page.get_by_role("heading", name="Labs").wait_for()
     assert page.locator("button.copy:visible").count() == 0
     page.locator(".menu summary").click()
     page.get_by_role("button", name="Dark").click()
@@ -190,4 +190,4 @@ def test_text_survives_an_ended_session(open_page: Callable[..., Page], root: st
     assert page.url.endswith("/admin/teams/new")
     assert page.get_by_label("Full name").input_value() == "Labs of “Payments”"
     page.get_by_role("button", name="Add the team").click()
-    assert page.get_by_role("heading", name="Labs of “Payments”").is_visible()
+    page.get_by_role("heading", name="Labs of “Payments”").wait_for()

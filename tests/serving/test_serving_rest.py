@@ -414,7 +414,7 @@ def test_compressed_bodies(server, encoding, compress):
     [
         ("gzip", gzip.compress(bytes(2_000_000)), 413),
         ("gzip", b"no gzip", 400),
-        ("gzip", gzip.compress(b"{}" * 1000)[:-8], 400),
+        ("gzip", gzip.compress(b"{}" * 1000, mtime=0)[:-8], 400),
         ("deflate", b"", 400),
         ("br", b"{}", 415),
     ],

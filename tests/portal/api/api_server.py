@@ -75,9 +75,13 @@ def serving(folder: Path, *, largest_file: int | None = None, **settings: str) -
                 break
         else:
             raise AssertionError("".join(said))
-        threading.Thread(target=process.stderr.read, daemon=True).start()
+        reader = threading.Thread(target=process.stderr.read)  # a full pipe would stop the server
+        reader.start()
         yield Server(found[1], world, folder, chosen)
+        process.terminate()
+        reader.join(timeout=30)
     finally:
         process.terminate()
         process.wait(timeout=30)
+        process.stderr.close()
         database.close()

@@ -22,7 +22,11 @@ def test_entries_newest_first_with_what_was_said(world, auditor):
         version = factories.checking_version(session, world)
     newest = auditor.get("/audit?limit=1").get_json()
     entry = newest["items"][0]
-    assert (entry["action"], entry["name"], entry["subject"]) == ("version:registered", "ana", f"version:{version.id.hex}")
+    assert (entry["action"], entry["name"], entry["subject"]) == (
+        "version:registered",
+        "ana",
+        f"version:{version.id.hex}",
+    )
     assert entry["body"]["model"] == "payments/voice"
     assert json.loads(entry["envelope"])["commitment"]
     rest = auditor.get(f"/audit?limit=1&cursor={newest['next']}").get_json()["items"]

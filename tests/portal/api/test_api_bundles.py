@@ -143,7 +143,11 @@ def test_log_grows(world, ana, running):
     assert whole.mimetype == "text/plain"
     size = len(whole.data)
     new = read(size - 7)
-    assert (new.status_code, new.data, new.headers["Content-Range"]) == (206, b"second\n", f"bytes {size - 7}-{size - 1}/*")
+    assert (new.status_code, new.data, new.headers["Content-Range"]) == (
+        206,
+        b"second\n",
+        f"bytes {size - 7}-{size - 1}/*",
+    )
     inner = ana.get(path, headers={"Range": "bytes=1-2"})
     assert inner.data == whole.data[1:3]
     problem(read(size), 416, "range-not-satisfiable")
@@ -168,7 +172,9 @@ def test_a_long_log_comes_whole(world, ana, running):
 def test_steps_failure_and_retry(world, ana, lea, running):
     build, job, fence = running
     with world.write() as session:
-        jobs.save_step(session, job, fence, "assemble", input_digest="sha256:0", output={}, started_at=factories.clock.now())
+        jobs.save_step(
+            session, job, fence, "assemble", input_digest="sha256:0", output={}, started_at=factories.clock.now()
+        )
         jobs.fail(session, job, fence, error={"code": "x"}, retry=False)
         builds.fail(session, session.get_one(Build, build), {"code": "smoke", "message": "It fell.", "hint": "Retry."})
     told = ana.get(f"/builds/{build}").get_json()

@@ -52,11 +52,17 @@ def test_the_whole_road(server, client, tmp_path):
         "model_format": "joblib",
         "card": (tmp_path / "card.md").read_text(),
         "label": "1.0",
+        "author": None,
         "metrics": [{"name": "accuracy", "value": 0.9, "dataset": "october", "higher_is_better": True}],
         "params": {"C": 1.0},
         "tags": {"branch": "main"},
         "lineage": [{"relation": "built_from", "kind": "commit", "ref": "voice#abc"}],
-        "environment": {"python": "3.11.7", "implementation": "cpython", "platform": "linux-x86_64", "distributions": {}},
+        "environment": {
+            "python": "3.11.7",
+            "implementation": "cpython",
+            "platform": "linux-x86_64",
+            "distributions": {},
+        },
         "create_model": True,
     }
     version, is_new = api.create_version(factories.MODEL, **push)

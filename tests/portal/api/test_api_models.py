@@ -52,7 +52,7 @@ def test_describing_takes_the_revision_that_was_seen(ana):
     assert (changed.get_json()["purpose"], changed.get_json()["contact"]) == ("Finds spam", "")
     body = problem(ana.patch(path, {"purpose": "late"}, headers={"If-Match": seen}), 412, "stale")
     assert "revision" in body["detail"]
-    both = f'{seen}, {changed.headers["ETag"]}'
+    both = f"{seen}, {changed.headers['ETag']}"
     assert ana.patch(path, {"contact": "#spam"}, headers={"If-Match": both}).status_code == 200
     assert ana.patch(path, {"visibility": "private"}, headers={"If-Match": "*"}).get_json()["visibility"] == "private"
     problem(ana.patch(path, {"purpose": "y"}, headers={"If-Match": 'W/"5"'}), 412, "stale")
@@ -81,7 +81,14 @@ def test_a_private_model_looks_as_if_it_were_not_there(world, ana, lea):
         job = factories.job_of(session, version.id)
     secret = f"{V1}/models/payments/secret"
     ghost = problem(lea.get(f"{V1}/models/payments/ghost"), 404, "not-found")
-    for path in ("", "/versions", "/versions/1", "/versions/1/card", "/versions/1/files/model.joblib", "/versions/1/diff"):
+    for path in (
+        "",
+        "/versions",
+        "/versions/1",
+        "/versions/1/card",
+        "/versions/1/files/model.joblib",
+        "/versions/1/diff",
+    ):
         assert ana.get(secret + path).status_code == 200, path
         assert problem(lea.get(secret + path), 404, "not-found")["title"] == ghost["title"]
     problem(lea.get(f"/jobs/{job.id}"), 404, "not-found")

@@ -66,7 +66,12 @@ def test_push_then_the_same_again(world, ana):
         ("ana", {"author": "ben"}, 403, "forbidden"),
         ("lea", {}, 403, "not-in-team"),
         ("kim", {}, 403, "missing-role"),
-        ("ana", {"lineage": [{"relation": "derived_from", "kind": "version", "ref": "payments/ghost:1"}]}, 404, "not-found"),
+        (
+            "ana",
+            {"lineage": [{"relation": "derived_from", "kind": "version", "ref": "payments/ghost:1"}]},
+            404,
+            "not-found",
+        ),
         ("ana", {"files": [{"path": "a", "digest": "sha256:" + "0" * 64}] * 2}, 422, "invalid"),
         ("ana", {"params": {"x": 2**60}}, 422, "invalid"),
     ],
@@ -92,9 +97,7 @@ def test_a_pipeline_names_the_author(world, app):
     with world.write() as session:
         service = factories.service(session, world)
         session.flush()
-        _, secret = tokens.create(
-            session, actor=world.ana, name="ci", scopes=["read", "push"], days=1, service=service
-        )
+        _, secret = tokens.create(session, actor=world.ana, name="ci", scopes=["read", "push"], days=1, service=service)
         acting = tokens.authenticate(session, secret)[1]
     told = Caller(app.test_client(), secret).post(f"{MODEL}/versions", content(world, actor=acting, author="ben"))
     assert (told.get_json()["author"], told.get_json()["uploaded_by"]) == ("ben", "payments/pipeline")
@@ -185,7 +188,11 @@ def test_diff_is_against_the_last_approved_unless_told(world, ana):
         factories.ready_version(session, world, params={"C": 2.0})
         changed = factories.card(purpose="Routes every message")
         factories.ready_version(
-            session, world, params={"C": 2.0}, card=changed, metrics=[factories.versions.MetricClaim("accuracy", 0.5, "october")]
+            session,
+            world,
+            params={"C": 2.0},
+            card=changed,
+            metrics=[factories.versions.MetricClaim("accuracy", 0.5, "october")],
         )
         factories.ready_version(session, world, model="payments/other", content=b"elsewhere")
     first = ana.get(f"{FIRST}/diff").get_json()

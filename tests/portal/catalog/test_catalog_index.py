@@ -130,7 +130,10 @@ def test_a_model_whose_approval_ended_is_not_shown_as_approved(world, ana, scene
     said = words(ana.get("/models").text)
     assert "Version 1: approval ended" in said
     assert "Version 1 approved" not in said
-    assert "Approval ended" in words(ana.get(VOICE).text)
+    said = words(ana.get(VOICE).text)
+    assert "Approval ended" in said
+    assert "No. Version 1 was the newest approved" in said
+    assert "Approved for" not in said
 
 
 def test_scripts_in_names_stay_text(world, ana):

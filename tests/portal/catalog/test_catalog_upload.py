@@ -18,6 +18,8 @@ from tests.portal.conftest import PASSWORD, hidden_fields
 
 MODEL = os.urandom(300_000)
 SAMPLE = b'{"text": "my card is lost"}\n'
+BOUNDARY = "x" * 20
+MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
 CARD = factories.card(purpose="Routes feedback by hand")
 
 
@@ -35,6 +37,16 @@ def form(**fields):
         **fields,
     }
     return {name: value for name, value in filled.items() if value is not None}
+
+
+def multipart(fields, **files):
+    """A form as a browser writes it, but for its end. The test client would write a large one to a file of its own."""
+    parts = [(f'name="{name}"', value.encode()) for name, value in fields.items()]
+    parts += [(f'name="{name}"; filename="a.{name}"', data) for name, data in files.items()]
+    return b"".join(
+        f"--{BOUNDARY}\r\nContent-Disposition: form-data; {head}\r\n\r\n".encode() + data + b"\r\n"
+        for head, data in parts
+    )
 
 
 def send(browser, **fields):
@@ -131,6 +143,16 @@ def test_a_corrected_form_needs_no_second_upload(ana):
     assert ana.post("/upload", data=again).status_code == 303
 
 
+def test_a_card_may_be_as_long_as_the_domain_takes_in_any_script(world, ana):
+    card = CARD + "模" * 190_000
+    fields = {"csrf_token": ana.token(), "team": "payments", "name": "voice", "card": card, "format": "joblib"}
+    body = multipart(fields, model_file=MODEL, sample_file=SAMPLE) + f"--{BOUNDARY}--\r\n".encode()
+    answer = ana.post("/upload", input_stream=io.BytesIO(body), content_length=len(body), content_type=MULTIPART)
+    assert answer.status_code == 303
+    with world.read() as session:
+        assert world.version(session, 1).card == card
+
+
 def test_a_pickle_is_called_so(world, ana):
     assert send(ana, format="pickle", model_file=(io.BytesIO(MODEL), "m.pickle")).status_code == 303
     with world.read() as session:
@@ -173,34 +195,10 @@ def test_nobody_signed_in_leaves_nothing(world, client):
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(world, ana):
-    boundary = "x" * 20
-    token = ana.token()
-    fields = "".join(
-        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
-        for name, value in {
-            "csrf_token": token,
-            "team": "payments",
-            "name": "voice",
-            "card": CARD,
-            "format": "joblib",
-        }.items()
-    )
-    whole = (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="sample_file"; filename="rows.jsonl"\r\n\r\n'.encode()
-        + SAMPLE
-        + b"\r\n"
-    )
-    cut = (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="model_file"; filename="m.joblib"\r\n\r\n'.encode()
-        + MODEL
-    )
-    body = fields.encode() + whole + cut
-    answer = ana.post(
-        "/upload",
-        input_stream=io.BytesIO(body),
-        content_length=len(body) + 1_000_000,
-        content_type=f"multipart/form-data; boundary={boundary}",
-    )
+    fields = {"csrf_token": ana.token(), "team": "payments", "name": "voice", "card": CARD, "format": "joblib"}
+    body = multipart(fields, sample_file=SAMPLE, model_file=MODEL)[:-100]
+    length = len(body) + 1_000_000
+    answer = ana.post("/upload", input_stream=io.BytesIO(body), content_length=length, content_type=MULTIPART)
     assert answer.status_code == 400
     assert objects(world.store._objects.parent) == set()
     assert not [thread for thread in threading.enumerate() if thread.name == "upload"]
