@@ -30,7 +30,7 @@ def main(argv: list[str]) -> int:
         logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
         database = Database(settings.url)
         if not schema.is_current(database):
-            raise SettingsError("the database is not at the newest revision; run: flask --app wsgi registry upgrade")
+            raise SettingsError("the database is not at the newest revision; run: flask --app wsgi registry db upgrade")
         found = platform.detect(settings, LocalStore(settings.store_dir.absolute()))
         if arguments.command == "run":
             return run.run(database, found, arguments.bundle, arguments.summary)

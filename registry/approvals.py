@@ -45,7 +45,7 @@ def current_policy(session: Session) -> PolicyRevision:
     """The policy revision in force; an installation starts with the standard one."""
     policy = session.scalars(select(PolicyRevision).order_by(PolicyRevision.revision.desc()).limit(1)).first()
     if policy is None:
-        raise Blocked("this installation has no policy", hint="An administrator must run `flask registry policy`.")
+        raise Blocked("this installation has no policy", hint="Run `flask --app wsgi registry db upgrade`: it lays the standard one.")
     return policy
 
 

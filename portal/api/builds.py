@@ -12,14 +12,14 @@ from portal.api.documents.base import Nothing
 from portal.api.documents.bundles import BuildDocument, BuildPage, BuildQuery, BuildSummary
 from registry import accounts, builds, bundles, jobs
 from registry.access import Permission
-from registry.errors import NotInTeam, WrongStage
+from registry.errors import NotFound, NotInTeam, WrongStage
 from registry.orm.image import BuildState
 
 TEXT = "text/plain; charset=utf-8"
 ENDED = frozenset({BuildState.DONE, BuildState.FAILED})
 
 
-@operation("GET", "/builds", answers={200: BuildPage})
+@operation("GET", "/builds", answers={200: BuildPage}, refuses=(NotFound,))
 def list_builds(call: Call, query: BuildQuery) -> Answer:
     """List builds, newest first."""
     bundle = bundles.get(call.session, query.bundle, actor=call.actor) if query.bundle else None

@@ -146,7 +146,7 @@ def refusals(operation: Operation) -> list[type[RegistryError]]:
     if operation.body:
         found += [errors.TooLarge]
     if operation.guarded:
-        found += [errors.PreconditionMissing, errors.Stale]
+        found += [errors.PreconditionMissing, errors.Stale, errors.Conflict]
     if operation.takes_key:
         found += [errors.KeyReused, errors.InFlight]
     return list(dict.fromkeys(found))

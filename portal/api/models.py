@@ -17,7 +17,7 @@ from portal.api.documents.models import (
 )
 from registry import accounts, catalog
 from registry.access import Permission
-from registry.errors import AlreadyExists, Forbidden, NotInTeam
+from registry.errors import AlreadyExists, Forbidden, NotFound, NotInTeam
 from registry.orm.catalog import RegisteredModel
 
 
@@ -34,7 +34,13 @@ def list_models(call: Call, query: ModelQuery) -> Answer:
     return Answer(ModelPage(items=[ModelDocument.of(model, names) for model in found.items], next=found.next))
 
 
-@operation("POST", "/models", answers={201: ModelDocument}, needs=Permission.PUSH, refuses=(AlreadyExists, NotInTeam))
+@operation(
+    "POST",
+    "/models",
+    answers={201: ModelDocument},
+    needs=Permission.PUSH,
+    refuses=(AlreadyExists, NotInTeam, NotFound),
+)
 def create_model(call: Call, body: NewModel) -> Answer:
     """Register a model.
 

@@ -8,7 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -36,7 +36,8 @@ _DESCRIPTION = """\
 Everything a program does with Countersign. Deciding on a release is not among it: that takes a signed-in person.
 
 Send `Authorization: Bearer cs_...`. Members may be added to answers within v1; do not fail on those you do not know.
-Refusals are `application/problem+json` with a stable `code`, a `hint` and a `request_id`.
+Refusals are `application/problem+json` with a stable `code`, a `hint` and a `request_id`. Beside those that are listed,
+any call may be refused with 429, 500 or 503; 503 and 429 say in `Retry-After` when to try again.
 Lists give `next` and a `Link`; pass it back as `cursor`. Resources carry an `ETag`: changing one takes it as `If-Match`.
 A POST with an `Idempotency-Key` is done once within 24 hours, however often it is sent."""
 _TEXT = {"type": "string"}
@@ -179,12 +180,10 @@ def _refusals(operation: Operation) -> dict[str, Any]:
     if operation.body:
         codes.setdefault(415, []).append("unsupported-media-type")
     problem = {"application/problem+json": {"schema": _reference(Problem)}}
-    described: dict[str, Any] = {
+    return {
         str(status): {"description": ", ".join(f"`{code}`" for code in dict.fromkeys(found)), "content": problem}
         for status, found in sorted(codes.items())
     }
-    described["default"] = {"description": "Any other refusal.", "content": problem}
-    return described
 
 
 def _status(kind: type[RegistryError]) -> int:
@@ -200,7 +199,7 @@ def _schemas() -> dict[str, Any]:
     sent = {operation.body for operation in OPERATIONS if operation.body}
     told = {content for operation in OPERATIONS for content in operation.answers.values() if isinstance(content, type)}
     models: list[tuple[type[BaseModel], Any]] = [(model, "validation") for model in sent]
-    models += [(model, "serialization") for model in {*told, Problem}]
+    models += [(cast("type[BaseModel]", model), "serialization") for model in {*told, Problem}]
     models.sort(key=lambda pair: pair[0].__name__)
     _, schema = models_json_schema(models, ref_template="#/components/schemas/{model}")
     return dict(sorted(schema["$defs"].items()))

@@ -135,17 +135,17 @@ def test_everything_works_without_scripts(open_page: Callable[..., Page], root: 
     page.goto("/admin/teams/new")
     page.get_by_label("Short name").fill("labs")
     page.get_by_role("button", name="Add the team").click()
-    assert "Type the team's name" in page.get_by_role("alert").inner_text()
+    page.get_by_role("alert").get_by_text("Type the team's name").wait_for()
     page.get_by_label("Full name").fill("Labs")
     page.get_by_role("button", name="Add the team").click()
     page.get_by_role("heading", name="Labs").wait_for()
     assert page.locator("button.copy:visible").count() == 0
     page.locator(".menu summary").click()
     page.get_by_role("button", name="Dark").click()
-    assert page.locator("html").get_attribute("data-bs-theme") == "dark"
+    page.locator("html[data-bs-theme=dark]").wait_for()
     page.locator(".menu summary").click()
     page.get_by_role("button", name="Sign out").click()
-    assert "You are signed out." in page.get_by_role("status").first.inner_text()
+    page.get_by_text("You are signed out.").wait_for()
 
 
 def test_keys_and_copying(open_page: Callable[..., Page], root: str) -> None:

@@ -44,7 +44,11 @@ def test_moments_are_told_in_utc():
     assert clock.now().tzinfo is UTC
 
 
-@given(st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(2100, 1, 1), timezones=st.timezones()))
+FIRST, LAST = datetime(1970, 1, 2), datetime(2100, 1, 1)  # noqa: DTZ001 - the zone is what varies
+ZONES = [UTC, timezone(timedelta(hours=-11)), timezone(timedelta(hours=5, minutes=45))]
+
+
+@given(st.datetimes(FIRST, LAST, timezones=st.sampled_from(ZONES)))
 def test_a_stored_moment_comes_back_as_the_same_one(moment):
     kind = UtcDateTime()
     for dialect in (sa.dialects.sqlite.dialect(), sa.dialects.postgresql.dialect()):
@@ -54,7 +58,7 @@ def test_a_stored_moment_comes_back_as_the_same_one(moment):
 
 def test_a_moment_without_a_zone_is_refused():
     with pytest.raises(ValueError, match="time zone"):
-        UtcDateTime().process_bind_param(datetime(2026, 1, 1), sa.dialects.sqlite.dialect())
+        UtcDateTime().process_bind_param(FIRST, sa.dialects.sqlite.dialect())
 
 
 # --------------------------------------------------------------------------------------------------- names

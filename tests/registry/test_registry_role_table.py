@@ -162,6 +162,7 @@ ACTS = {
     ),
     catalog.get_version: (lambda s, a: catalog.get_version(s.session, MODEL, 1, actor=a), EVERYBODY),
     reading.read_version: (lambda s, a: reading.read_version(s.session, MODEL, 1, actor=a), EVERYBODY),
+    catalog.version_by_id: (lambda s, a: catalog.version_by_id(s.session, s.version(1).id, actor=a), EVERYBODY),
     # pushing
     uploads.note: (
         lambda s, a: uploads.note(s.session, actor=a, digest=digests.of_bytes(b"new"), size=3),
@@ -169,6 +170,10 @@ ACTS = {
     ),
     uploads.require: (
         lambda s, a: uploads.require(s.session, digests.of_bytes(SAMPLE), actor=a, path="sample.jsonl"),
+        TEAM | REVIEWERS,
+    ),
+    uploads.require_all: (
+        lambda s, a: uploads.require_all(s.session, {"sample.jsonl": digests.of_bytes(SAMPLE)}, actor=a),
         TEAM | REVIEWERS,
     ),
     versions.register_version: (
@@ -225,6 +230,7 @@ ANSWERS_BY_ACTOR = {
     "registry.approvals.count_waiting": "counts what this person could sign",
     "registry.approvals.void": "part of deciding, withdrawing and adding evidence",
     "registry.approvals.why_not": "says in words why not",
+    "registry.approvals.why_not_each": "says in words why not",
     "registry.catalog.facets": "counts what they may see",
     "registry.catalog.may_read_artifacts": "is itself the question",
     "registry.catalog.may_see": "is itself the question",

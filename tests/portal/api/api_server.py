@@ -65,7 +65,7 @@ def serving(folder: Path, *, largest_file: int | None = None, **settings: str) -
         env=environ | settings,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=limit,
+        preexec_fn=limit,  # noqa: PLW1509 - a limit that only the child is to have
     )
     try:
         said: list[str] = []

@@ -19,8 +19,15 @@ from tests import factories
 DATABASES = ["sqlite"]
 COMMITTED = Path(__file__).resolve().parents[3] / "docs" / "openapi.json"
 EXAMPLES = 6
+
+
+def no_fault_of_ours(_context, response, case):
+    """Nothing of 500 and above, but what is described: a checkpoint that a worker has not signed yet."""
+    assert response.status_code < 500 or str(response.status_code) in case.operation.definition.raw["responses"]
+
+
 CHECKS = [
-    checks.not_a_server_error,
+    no_fault_of_ours,
     checks.status_code_conformance,
     checks.content_type_conformance,
     checks.response_schema_conformance,
@@ -52,7 +59,6 @@ def test_every_operation_says_what_it_is_what_it_answers_and_refuses():
     for each in operations:
         assert each["summary"], each["operationId"]
         assert not each["summary"].endswith("."), each["operationId"]
-        assert "default" in each["responses"]
     tags = {tag["name"]: tag["description"] for tag in described["tags"]}
     assert all(tags.values())
     assert {tag for each in operations for tag in each["tags"]} == tags.keys()
@@ -92,7 +98,7 @@ def test_what_is_served_is_what_is_described(api):
     for result in loaded.get_all_operations():
         _hold(result.ok(), headers)
         run += 1
-    assert run == len(OPERATIONS)
+    assert run == len(OPERATIONS) - 1  # it leaves out the address where it found the description
 
 
 def _hold(operation, headers):
