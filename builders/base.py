@@ -3,6 +3,7 @@
 import gzip
 import json
 import platform
+import secrets
 import tarfile
 import tempfile
 import zlib
@@ -186,7 +187,7 @@ def _probed(image: Image, setting: str, engine: Engine, store: LayerStore) -> Ba
 
 
 def _ask(image_id: str, setting: str, engine: Engine) -> dict[str, str]:
-    name = f"countersign-probe-{digest.parse(image_id)[:12]}"
+    name = f"countersign-probe-{secrets.token_hex(6)}"  # two workers may start at once
     outcome = engine.run(Hardened(image_id, name, ["python3", "-I", "-c", _PROBE]), timeout=60)
     try:
         said = {key: str(value) for key, value in json.loads(outcome.stdout).items()}

@@ -4,6 +4,7 @@ Both take the model's libraries as a layer, give the program its files in one fo
 cap. What comes out is untrusted text.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -29,6 +30,7 @@ FILES = "{files}"
 
 _GIB = 1 << 30
 _STDERR_KEPT = 4096
+_LIBRARIES_KEPT = 4  # some 250 MB each
 _MARK = "COUNTERSIGN_SANDBOX"
 # One thread, so that sums are taken in the same order on every machine, and so that address space says something about memory.
 _ENVIRONMENT = {
@@ -111,9 +113,7 @@ class ContainerSandbox:
 
         :raises EngineError: the engine refused, or is gone; worth trying again later.
         """
-        # Base and libraries stay on the engine under a name: the next check of this lock sends its own files only.
-        kept = self.engine.load(plan.scratch(self.base, [libraries.layer]), self.store)
-        self.engine.tag(kept, f"countersign-libraries:{digest.parse(libraries.layer.diff_id)[:12]}")
+        self._keep(libraries.layer)
         folder = f"{plan.ROOT}/check"
         entries = [tarball.file(f"{folder}/{name}", content) for name, content in files.items()]
         # With the run's name in it no other run has this layer, so that removing it takes nothing from anybody.
@@ -127,6 +127,23 @@ class ContainerSandbox:
                 self.engine.remove_image(image_id)
         finally:
             self.store.remove(layer.diff_id)
+
+    def _keep(self, layer: Layer) -> None:
+        """Leave base and libraries on the engine under a name, so that the next check of this lock sends its own files only.
+
+        The names of the last few are in a file beside the layers; older ones are removed.
+        """
+        name = f"countersign-libraries:{digest.parse(layer.diff_id)[:12]}"
+        self.engine.tag(self.engine.load(plan.scratch(self.base, [layer]), self.store), name)
+        path = self.store.root / "libraries-on-engine.json"
+        known: list[str] = []
+        with contextlib.suppress(OSError, ValueError):
+            known = [str(item) for item in json.loads(path.read_text())]
+        known = [name, *(other for other in known if other != name)]
+        for old in known[_LIBRARIES_KEPT:]:
+            self.engine.remove_image(old)
+        # Two workers may each forget what the other wrote: an image then stays until its lock is used again.
+        path.write_text(json.dumps(known[:_LIBRARIES_KEPT]))
 
     def _run(self, image_id: str, arguments: list[str], caps: Caps) -> SandboxResult:
         wanted = Hardened(

@@ -4,7 +4,7 @@ Say why, and that it is safe beside the previous release:
 - [ ] expand, backfill and contract are three revisions
 - [ ] new columns are nullable or have a server default
 - [ ] large tables are changed in batches
-- [ ] it ran on a populated SQLite and PostgreSQL database (tests/registry/test_migrations.py)
+- [ ] it ran on a populated SQLite and PostgreSQL database (tests/registry/test_registry_migrations.py)
 """
 
 import sqlalchemy as sa

@@ -45,7 +45,10 @@ def current_policy(session: Session) -> PolicyRevision:
     """The policy revision in force; an installation starts with the standard one."""
     policy = session.scalars(select(PolicyRevision).order_by(PolicyRevision.revision.desc()).limit(1)).first()
     if policy is None:
-        raise Blocked("this installation has no policy", hint="Run `flask --app wsgi registry db upgrade`: it lays the standard one.")
+        raise Blocked(
+            "this installation has no policy",
+            hint="Run `flask --app wsgi registry db upgrade`: it lays the standard one.",
+        )
     return policy
 
 
@@ -140,6 +143,7 @@ def _next_act(stage: Stage) -> str:
 def withdraw(session: Session, request: ReleaseRequest, *, actor: Actor, reason: str) -> None:
     """Take a request back: the version thaws, decisions are void, the history stays."""
     access.require(actor, Permission.SUBMIT, team_id=request.version.model.team_id)
+    reason = names.text(reason, what="the reason", pointer="/reason", most=4000)
     _lock_open(session, request)
     _close(session, request, RequestState.WITHDRAWN)
     versions.move(request.version, Stage.READY)

@@ -136,8 +136,8 @@ def _notes(session: Session) -> _Notes:
     return notes
 
 
-def guard(session: Session) -> None:
-    """Make ``session`` refuse unaudited changes and append its events at commit."""
+def guard(session: Session | type[Session]) -> None:
+    """Make ``session`` (or all of a class) refuse unaudited changes and append their events at commit."""
     event.listen(session, "before_flush", _note_changes)
     event.listen(session, "before_commit", _append)
     event.listen(session, "after_transaction_create", _mark)
@@ -202,9 +202,8 @@ def _append(session: Session) -> None:
     if not events:
         return
     # The last lock taken and nothing but the commit after it, so writers can queue here but never deadlock.
-    newest = sa.select(AuditHead).where(AuditHead.id == 1).with_for_update().execution_options(populate_existing=True)
-    head = session.execute(newest).scalar_one()
-    frontier = merkle.Frontier.from_bytes(head.frontier)
+    newest = sa.select(AuditHead.frontier).where(AuditHead.id == 1).with_for_update()
+    frontier = merkle.Frontier.from_bytes(session.scalars(newest).one())
     entries: list[dict[str, Any]] = []
     payloads: list[dict[str, Any]] = []
     for item in events:
@@ -228,8 +227,12 @@ def _append(session: Session) -> None:
         frontier = frontier.append(leaf)
     session.execute(sa.insert(AuditEntry), entries)
     session.execute(sa.insert(AuditPayload), payloads)
-    head.size, head.frontier = frontier.size, frontier.to_bytes()
-    session.flush()
+    session.execute(
+        sa.update(AuditHead)
+        .where(AuditHead.id == 1)
+        .values(size=frontier.size, frontier=frontier.to_bytes())
+        .execution_options(synchronize_session=False)
+    )
 
 
 def commitment(salt: bytes, body: Any) -> str:

@@ -19,7 +19,7 @@ class Card:
     body: str
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the same in C, where it is built
     """Plain YAML 1.1 without dates: a card says ``2026-10-31`` and means the text."""
 
 

@@ -118,15 +118,18 @@ def may_read_artifacts(session: Session, model: RegisteredModel, *, actor: Actor
     return session.scalars(uses.limit(1)).first() is not None
 
 
-def get_model(session: Session, full_name: str, *, actor: Actor) -> RegisteredModel:
+def get_model(session: Session, full_name: str, *, actor: Actor, lock: bool = False) -> RegisteredModel:
     """The model ``team/name``.
 
+    :param lock: wait for whoever else is changing it, and keep others from it until the transaction ends.
     :raises NotFound: not there, or private to a team the actor is not in: the two look the same.
     """
     access.require(actor, Permission.READ)
     query = (
         select(RegisteredModel).where(RegisteredModel.full_name == full_name).options(joinedload(RegisteredModel.team))
     )
+    if lock:  # as registry.locking does, for a row that is to be loaded anyway
+        query = query.with_for_update(of=RegisteredModel, key_share=True).execution_options(populate_existing=True)
     model = session.scalars(query).one_or_none()
     if model is None or not may_see(model, actor=actor):
         raise NotFound(f"there is no model {full_name}", hint="Look in the catalogue; names are team/model.")

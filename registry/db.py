@@ -43,9 +43,7 @@ class Database:
         """A new session; the caller commits and closes. Prefer :meth:`read` and :meth:`write`."""
         if not write:
             return _ReadingSession(self._readers, expire_on_commit=False)
-        session = Session(self._writers, expire_on_commit=False)
-        audit.guard(session)
-        return session
+        return _WritingSession(self._writers, expire_on_commit=False)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -63,6 +61,13 @@ class Database:
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()
+
+
+class _WritingSession(Session):
+    """Refuses changes that no audit event tells of."""
+
+
+audit.guard(_WritingSession)
 
 
 class _ReadingSession(Session):

@@ -21,17 +21,22 @@ class StaleFence(Exception):
     """Another worker has taken this job over; whoever sees this stops at once."""
 
 
-def enqueue(session: Session, kind: JobKind, *, key: str, subject_id: UUID) -> Job:
-    """Queue a job, or return the one this key has already; a finished one is queued again."""
-    with session.no_autoflush:  # jobs are flushed as they are made; nothing else that waits could change the answer
-        job = session.scalars(select(Job).where(Job.kind == kind, Job.key == key).with_for_update()).one_or_none()
+def enqueue(session: Session, kind: JobKind, *, key: str, subject_id: UUID, new: bool = False) -> Job:
+    """Queue a job, or return the one this key has already; a finished one is queued again.
+
+    :param new: the subject came into being in this transaction, so nobody can have asked before.
+    """
+    job = None
+    if not new:
+        with session.no_autoflush:  # jobs are flushed as they are made; nothing else could change the answer
+            job = session.scalars(select(Job).where(Job.kind == kind, Job.key == key).with_for_update()).one_or_none()
     if job is None:
         job = Job(kind=kind, key=key, subject_id=subject_id, state=JobState.QUEUED, fence=0, attempts=0, log_size=0)
         session.add(job)
-        session.flush()
+        if not new:
+            session.flush()
     elif job.state in (JobState.DONE, JobState.FAILED):
         job.state, job.attempts, job.error, job.run_after = JobState.QUEUED, 0, None, clock.now()
-        job.finished_at = None
     return job
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
 
 from formats import artifacts, canonical
 from formats import digest as digests
@@ -70,8 +71,6 @@ def register_version(
     content_digest = canonical.digest(
         {"artifacts": artifact_digest, "card": digests.of_bytes(push.card.encode()), "format": push.format}
     )
-    # Lock the model's row first, so that two pushes at once get two numbers, or one version.
-    lock(session, model)
     known = session.scalars(
         select(ModelVersion).filter_by(model_id=model.id, content_digest=content_digest)
     ).one_or_none()
@@ -100,14 +99,22 @@ def register_version(
     )
     session.add(version)
     session.flush()
-    session.add_all(
-        VersionFile(version_id=version.id, path=path, digest=blob.digest, size=blob.size)
-        for path, blob in blobs.items()
-    )
-    session.add_all(_metric(version, claim, actor, place) for place, claim in enumerate(push.metrics))
-    session.add_all(VersionTag(version_id=version.id, key=key, value=value) for key, value in _tags(push).items())
+    parts: dict[str, list[Any]] = {
+        "files": [
+            VersionFile(version_id=version.id, path=path, digest=blob.digest, size=blob.size)
+            for path, blob in blobs.items()
+        ],
+        "metrics": [_metric(version, claim, actor, place) for place, claim in enumerate(push.metrics)],
+        "tags": [VersionTag(version_id=version.id, key=key, value=value) for key, value in _tags(push).items()],
+        "aliases": [],
+        "reports": [],
+    }
+    for name, rows in parts.items():  # as catalog.get_version would load them
+        session.add_all(rows)
+        set_committed_value(version, name, rows)
+    set_committed_value(version, "model", model)
     lineage.connect(session, version, push.sources, actor=actor)
-    jobs.enqueue(session, JobKind.CHECK, key=version.id.hex, subject_id=version.id)
+    jobs.enqueue(session, JobKind.CHECK, key=version.id.hex, subject_id=version.id, new=True)
     audit.record(
         session,
         audit.Action.VERSION_REGISTERED,
@@ -123,8 +130,9 @@ def register_version(
 
 
 def _model_for(session: Session, *, actor: Actor, full_name: str, card: cards.Card, create: bool) -> RegisteredModel:
+    """The model, locked: two pushes at once get two numbers, or are one version."""
     try:
-        return catalog.get_model(session, full_name, actor=actor)
+        return catalog.get_model(session, full_name, actor=actor, lock=True)
     except NotFound as error:
         if not create:
             raise NotFound(str(error), hint="Register the model first, or push with create_model.") from None
@@ -133,7 +141,7 @@ def _model_for(session: Session, *, actor: Actor, full_name: str, card: cards.Ca
             return catalog.register_model(session, actor=actor, full_name=full_name, purpose=purpose)
         except AlreadyExists:  # by another push, a moment ago; else by a bundle, and there is no model
             if session.scalars(select(RegisteredModel.id).where(RegisteredModel.full_name == full_name)).first():
-                return catalog.get_model(session, full_name, actor=actor)
+                return catalog.get_model(session, full_name, actor=actor, lock=True)
             raise
 
 

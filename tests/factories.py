@@ -181,8 +181,10 @@ def card(**fields: Any) -> str:
 
 def blob(session: Session, world: World, data: bytes, *, actor: Actor | None = None) -> str:
     """Store bytes as ``actor`` (ana); returns their digest."""
-    digest, size = world.store.put(io.BytesIO(data))
-    uploads.note(session, actor=actor or world.ana, digest=digest, size=size)
+    digest = digests.of_bytes(data)
+    if not world.store.has(digest):
+        world.store.put(io.BytesIO(data))
+    uploads.note(session, actor=actor or world.ana, digest=digest, size=len(data))
     return digest
 
 

@@ -8,7 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -197,9 +197,11 @@ def _reference(model: type[BaseModel]) -> dict[str, str]:
 def _schemas() -> dict[str, Any]:
     """Every body, and what it is made of."""
     sent = {operation.body for operation in OPERATIONS if operation.body}
-    told = {content for operation in OPERATIONS for content in operation.answers.values() if isinstance(content, type)}
+    told: set[type[BaseModel]] = {Problem}
+    for operation in OPERATIONS:
+        told |= {content for content in operation.answers.values() if isinstance(content, type)}
     models: list[tuple[type[BaseModel], Any]] = [(model, "validation") for model in sent]
-    models += [(cast("type[BaseModel]", model), "serialization") for model in {*told, Problem}]
+    models += [(model, "serialization") for model in told]
     models.sort(key=lambda pair: pair[0].__name__)
     _, schema = models_json_schema(models, ref_template="#/components/schemas/{model}")
     return dict(sorted(schema["$defs"].items()))

@@ -633,6 +633,16 @@ def test_withdrawing_thaws_voids_and_keeps_the_history(world):
     )
 
 
+@pytest.mark.parametrize("reason", ["x" * 4001, "\x00", "\ud800"])
+def test_a_reason_that_does_not_fit_is_refused(world, reason):
+    review(world)
+    refused(
+        world.database,
+        Invalid,
+        lambda session: approvals.withdraw(session, world.request(session), actor=world.ana, reason=reason),
+    )
+
+
 def test_new_evidence_voids_what_was_signed_without_it(world):
     review(world)
     decide(world, "vic")

@@ -1,10 +1,11 @@
 """What the checks' tests share: limits that bombs reach quickly, models, libraries without installing any."""
 
 import io
+import os
 import pickle
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from builders import sandbox, tarball
 from builders.checks.limits import Limits
 from builders.layers import LayerStore
+from tests.builders.checks.loopback_index import LoopbackIndex, served
 
 SMALL = Limits(inflated_size=10 << 20, opcodes=1_000_000, memory=1 << 30, cpu_seconds=20, wall_seconds=30)
 
@@ -62,3 +64,29 @@ def libraries(layer_store: LayerStore) -> sandbox.Libraries:
 @pytest.fixture
 def process_sandbox(layer_store: LayerStore, tmp_path: Path) -> sandbox.ProcessSandbox:
     return sandbox.ProcessSandbox(layer_store, tmp_path / "scratch")
+
+
+@pytest.fixture
+def own_uv(tmp_path, monkeypatch):
+    """uv without this machine's settings and cache: what it does is decided by the test."""
+    for name in [name for name in os.environ if name.startswith(("UV_", "PIP_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("UV_NO_CONFIG", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
+
+
+@pytest.fixture
+def index(own_uv) -> Iterator[LoopbackIndex]:
+    """A small world of libraries, named as the real ones because that is what the allow-list maps to."""
+    with served(LoopbackIndex()) as made:
+        made.add("numpy", "2.4.6", tag="cp311-cp311-manylinux_2_27_x86_64.manylinux_2_28_x86_64")
+        made.add("numpy", "2.4.6", tag="cp312-cp312-manylinux_2_27_x86_64.manylinux_2_28_x86_64")
+        made.add("numpy", "2.4.6", tag="cp311-cp311-macosx_11_0_arm64")
+        made.add("numpy", "2.4.5")
+        made.add("joblib", "1.4.2")
+        made.add("joblib", "1.6.0")
+        made.add("threadpoolctl", "3.7.0")
+        made.add("threadpoolctl", "3.8.0")
+        made.add("scikit-learn", "1.9.1", requires=("numpy>=2", "joblib>=1.2", "threadpoolctl>=3"))
+        made.add("pandas", "3.1.1", requires=("numpy>=2",))
+        yield made
