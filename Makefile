@@ -55,7 +55,7 @@ bench: .venv/done .venv-run/done ## Measure, as ratios against limits taken in t
 	@tools/postgres $(DEV) -m bench
 
 base-image: .venv-run/done ## Make the base image from Debian packages, where nothing can be pulled (needs root)
-	@PYTHON=$(RUN) tools/base-image
+	@COUNTERSIGN_PYTHON=$(RUN) tools/base-image
 
 lock: ## Resolve the requirement files again
 	@for file in requirements builders/requirements serving/requirements builders/compile/requirements examples/the_voice/requirements requirements-dev; do \

@@ -28,6 +28,7 @@ def main(argv: list[str]) -> int:
     try:
         settings = Settings.load()
         logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
         database = Database(settings.url)
         if not schema.is_current(database):
             raise SettingsError("the database is not at the newest revision; run: flask --app wsgi registry db upgrade")

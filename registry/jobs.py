@@ -37,6 +37,7 @@ def enqueue(session: Session, kind: JobKind, *, key: str, subject_id: UUID, new:
             session.flush()
     elif job.state in (JobState.DONE, JobState.FAILED):
         job.state, job.attempts, job.error, job.run_after = JobState.QUEUED, 0, None, clock.now()
+        job.finished_at = None
     return job
 
 

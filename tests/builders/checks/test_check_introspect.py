@@ -1,6 +1,7 @@
 """Introspection: the real program on real models, and what comes of a process that lies, dies or talks too much."""
 
 import json
+import pickle
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -110,6 +111,24 @@ def test_only_the_names_of_the_scan_can_be_imported(ask):
     ]
     assert finding["code"] == "load-refused"
     assert "sklearn.linear_model._base:LinearRegression" in finding["message"]
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 5])
+def test_every_protocol_that_passes_the_scan_loads(tmp_path, process_sandbox, libraries, protocol):
+    """The scan's names are what the loader is asked for, also where old protocols spell them as Python 2 did."""
+    model = LogisticRegression().fit(X, ["no", "yes"] * 10)
+    model.note_ = {1, 2}
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps(model, protocol=protocol))
+    names = scan.scan(path, "pickle")["facts"]["globals"]
+    found = introspect.introspect(
+        Model(path, "pickle", names),
+        rows({"a": 1, "b": 2, "c": 3}),
+        program=SERVING,
+        sandbox=process_sandbox,
+        libraries=libraries,
+    )
+    assert found.report["outcome"] == "passed", found.report
 
 
 def test_a_bad_sample_starts_nothing(save, libraries):
