@@ -79,3 +79,10 @@ def signer(tmp_path: Path) -> keys.FileSigner:
 @pytest.fixture
 def vault() -> Vault:
     return Vault("a secret key only for tests, 32 or more")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the engine look at what is on it, so they run one after another: in one group of xdist."""
+    for item in items:
+        if item.get_closest_marker("engine"):
+            item.add_marker(pytest.mark.xdist_group("engine"))
