@@ -10,7 +10,7 @@ from typing import Any
 
 from builders.checks.report import Refused
 from builders.checks.stream import SAVE_AGAIN
-from builders.checks.values import Dtype, Global, Made, Table
+from builders.checks.values import Dtype, Global, Made, Table, is_bytes
 
 _FIXED = {
     f"{kind}{size}": size
@@ -54,8 +54,11 @@ def make_dtype(args: Any) -> Dtype:
 
 def check_dtype_state(dtype: Dtype, state: Any) -> None:
     """Refuse a state that gives the dtype another size, pointers, or fields outside of its bytes."""
-    if type(state) is not tuple or not 8 <= len(state) <= 9 or state[0] not in (3, 4):
+    dated = dtype.text in ("M8", "m8")
+    if type(state) is not tuple or (len(state), state[0]) != ((9, 4) if dated else (8, 3)):
         raise _refuse(f"The dtype {dtype.text} has a state that NumPy never writes")
+    if dated and not _is_unit(state[8]):
+        raise _refuse(f"The dtype {dtype.text} has a unit of time that NumPy never writes")
     _, order, subarray, names, fields, size, alignment, flags = state[:8]
     if any(type(number) is not int for number in (size, alignment, flags)) or order not in ("<", ">", "|", "="):
         raise _refuse(f"The dtype {dtype.text} has a state that NumPy never writes")
@@ -114,6 +117,17 @@ def check_padding(length: int, read: Callable[[int], bytes]) -> None:
     """
     if not 1 <= length <= _ALIGNMENT or read(length).strip(b"\xff"):
         raise _refuse("The padding before an array is not as joblib writes it")
+
+
+def _is_unit(value: Any) -> bool:
+    """Whether this is `(None, (unit, number, 1, 1))`; without it NumPy reads through a null pointer."""
+    if type(value) is not tuple or len(value) != 2 or value[0] is not None:
+        return False
+    unit = value[1]
+    numbers = (
+        type(unit) is tuple and len(unit) == 4 and is_bytes(unit[0]) and all(type(item) is int for item in unit[1:])
+    )
+    return numbers and 1 <= unit[1] < 1 << 31 and unit[2:] == (1, 1)
 
 
 def _check_subarray(dtype: Dtype, subarray: Any) -> None:

@@ -98,18 +98,12 @@ def _inside(items: tuple[Any, ...]) -> Iterator[Any]:
             pending += item.entries.values()
 
 
-def _is_bytes(value: Any) -> bool:
-    # Before protocol 3, bytes are text that is encoded while loading.
-    encoded = type(value) is Made and value.made_by.label == "_codecs:encode"
-    return value is values.BYTES or value is values.SKIPPED or encoded
-
-
 # Callables whose arguments decide what is opened, imported, called or allocated.
 _RULES: dict[str, Callable[[tuple[Any, ...]], bool]] = {
     # The encoding is a name that Python imports a module for.
     "_codecs:encode": lambda args: len(args) == 2 and _is_text(args[0]) and args[1] == "latin1",
     "builtins:bytearray": lambda args: (
-        args == () or (len(args) == 1 and _is_bytes(args[0])) or (_is_text(args[0]) and args[1:] == ("latin-1",))
+        args == () or (len(args) == 1 and values.is_bytes(args[0])) or (_is_text(args[0]) and args[1:] == ("latin-1",))
     ),
     "builtins:bytes": lambda args: args == (),
     "builtins:set": lambda args: len(args) == 1 and args[0] is values.LIST,
@@ -123,9 +117,11 @@ for _constructor in ("__generator_ctor", "__randomstate_ctor"):
     _RULES[f"numpy.random._pickle:{_constructor}"] = lambda args: len(args) <= 1 or type(args[1]) is Global
 
 for _multiarray in ("numpy._core.multiarray", "numpy.core.multiarray"):
-    _RULES[f"{_multiarray}:_reconstruct"] = lambda args: len(args) == 3 and args[1] == (0,) and _is_bytes(args[2])
+    _RULES[f"{_multiarray}:_reconstruct"] = lambda args: len(args) == 3 and args[1] == (0,) and values.is_bytes(args[2])
     # With an object dtype this function returns its second argument as it is.
-    _RULES[f"{_multiarray}:scalar"] = lambda args: len(args) == 2 and _is_plain_dtype(args[0]) and _is_bytes(args[1])
+    _RULES[f"{_multiarray}:scalar"] = lambda args: (
+        len(args) == 2 and _is_plain_dtype(args[0]) and values.is_bytes(args[1])
+    )
 
 
 def _is_plain_dtype(value: Any) -> bool:

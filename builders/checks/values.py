@@ -95,6 +95,12 @@ def is_tuple(value: Any) -> bool:
     return type(value) is tuple or value is LONG_TUPLE
 
 
+def is_bytes(value: Any) -> bool:
+    # Before protocol 3, bytes are text that is encoded while loading.
+    encoded = type(value) is Made and value.made_by.label == "_codecs:encode"
+    return value is BYTES or value is SKIPPED or encoded
+
+
 def describe(value: Any) -> str:
     """A value in a few words, for a message."""
     if type(value) is Global:

@@ -633,6 +633,8 @@ def _dtypes(files: Corpus) -> None:
         ("not-copied", call("numpy dtype", text("f8"), b"\x89", b"\x89") + b"(K\x03" + text(">") + b"NNN" + minus + minus + b"K\x00tb"),
         ("of-an-expression", call("numpy dtype", text("i4,(2,3)f8"), b"\x89", b"\x88")),
         ("of-a-class", call("numpy dtype", name("sklearn.pipeline Pipeline"), b"\x89", b"\x88")),
+        ("time-without-a-unit", dtype("m8")),
+        ("metadata", call("numpy dtype", text("f8"), b"\x89", b"\x88") + b"(K\x04" + text("<") + b"NNN" + minus + minus + b"K\x00}tb"),
         ("short-state", call("numpy dtype", text("f8"), b"\x89", b"\x88") + b"N\x85b"),
     ):  # fmt: skip
         files.add(f"dtype-{label}", lambda _, d=made: whole(d), _UNSAFE)

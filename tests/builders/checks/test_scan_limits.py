@@ -13,6 +13,8 @@ from builders.checks import process, scan
 from tests.builders.checks.conftest import SMALL, alive
 from tests.builders.checks.hostile_files import dumped, model, whole
 
+DATES = (np.array(["2026-11-23"], dtype="M8[D]"), np.array([3], dtype="m8[15m]"), np.dtype("M8[ns]"))
+
 
 def codes(report) -> list[str]:
     return [finding["code"] for finding in report["findings"]]
@@ -86,8 +88,13 @@ def test_frames_and_long_values(tmp_path):
         path = tmp_path / f"{protocol}.pkl"
         path.write_bytes(pickle.dumps([value, 2**70, -(2**31), 1.5, float("inf"), None, True], protocol=protocol))
         assert scan.scan(path, "pickle", SMALL)["outcome"] == "passed", protocol
+    for protocol in range(6):
+        path.write_bytes(
+            pickle.dumps([*DATES, np.array([b"ab"]), np.float64(1), np.zeros(2, "i4,U3,(2,2)f8")], protocol=protocol)
+        )
+        assert scan.scan(path, "pickle", SMALL)["outcome"] == "passed", protocol
     path = tmp_path / "value.joblib"
-    joblib.dump([np.arange(3), value, np.arange(6).reshape(2, 3).T, np.array("x"), np.zeros((0, 4))], path)
+    joblib.dump([np.arange(3), value, np.arange(6).reshape(2, 3).T, np.array("x"), np.zeros((0, 4)), *DATES], path)
     assert scan.scan(path, "joblib", SMALL)["outcome"] == "passed"
 
 
