@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, Uuid, literal, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from registry import access, audit, bundles, catalog, clock, jobs, paging
+from registry import access, audit, bundles, clock, jobs, paging
 from registry.access import SYSTEM, Actor, Permission
 from registry.errors import NotFound, WrongStage
 from registry.locking import lock
-from registry.orm.catalog import ModelVersion, RegisteredModel
-from registry.orm.image import Build, BuildState, Bundle, Image, ImageMember, RouteMember
+from registry.orm.catalog import ModelVersion
+from registry.orm.image import Build, BuildState, Bundle, Image, ImageMember
 from registry.orm.job import JobKind
 
 
@@ -54,16 +54,7 @@ def get_build(session: Session, build_id: UUID, *, actor: Actor) -> Build:
 
 
 def _may_see(session: Session, bundle_id: UUID, actor: Actor) -> bool:
-    members = select(RouteMember.id).join(RegisteredModel, RegisteredModel.id == RouteMember.model_id)
-    return (
-        session.scalars(catalog.visible_to(members.where(RouteMember.bundle_id == bundle_id), actor).limit(1)).first()
-        is not None
-    )
-
-
-def _visible_bundles(actor: Actor) -> Select[UUID]:
-    members = select(RouteMember.bundle_id).join(RegisteredModel, RegisteredModel.id == RouteMember.model_id)
-    return catalog.visible_to(members, actor)
+    return session.scalars(select(bundles.visible(literal(bundle_id, Uuid), actor))).one()
 
 
 def list_builds(
@@ -71,7 +62,7 @@ def list_builds(
 ) -> paging.Page[Build]:
     """Builds, newest first."""
     access.require(actor, Permission.READ)
-    query = _query().where(Build.bundle_id.in_(_visible_bundles(actor)))
+    query = _query().where(bundles.visible(Build.bundle_id, actor))
     if bundle is not None:
         query = query.where(Build.bundle_id == bundle.id)
     return paging.fetch(session, query, (Build.id,), cursor)
@@ -168,7 +159,7 @@ def list_images(session: Session, cursor: paging.Cursor, *, actor: Actor) -> pag
     access.require(actor, Permission.READ)
     query = (
         select(Image)
-        .where(Image.bundle_id.in_(_visible_bundles(actor)))
+        .where(bundles.visible(Image.bundle_id, actor))
         .options(
             bundles.IMAGE_BRIEF,
             joinedload(Image.bundle),

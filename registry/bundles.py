@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Select, or_, select
-from sqlalchemy.orm import Session, joinedload, load_only, selectinload
+from sqlalchemy import ColumnElement, Select, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload, load_only, selectinload
 
 from formats import canonical
 from registry import access, accounts, audit, catalog, clock, jobs, names, paging
@@ -92,9 +93,14 @@ def _query() -> Select[Bundle]:
 def listing(session: Session, cursor: paging.Cursor, *, actor: Actor) -> paging.Page[Bundle]:
     """Bundles of which the actor may see a member, by name."""
     access.require(actor, Permission.READ)
-    seen = select(RouteMember.bundle_id).join(RegisteredModel, RegisteredModel.id == RouteMember.model_id)
-    query = _query().where(Bundle.id.in_(catalog.visible_to(seen, actor)))
+    query = _query().where(visible(Bundle.id, actor))
     return paging.fetch(session, query, (Bundle.full_name, Bundle.id), cursor, descending=False)
+
+
+def visible(bundle_id: ColumnElement[UUID] | InstrumentedAttribute[UUID], actor: Actor) -> ColumnElement[bool]:
+    """Whether the actor may see a member of the bundle. Asked of each row in turn, so that a page stops when it is full."""
+    members = select(RouteMember.id).join(RegisteredModel, RegisteredModel.id == RouteMember.model_id)
+    return catalog.visible_to(members.where(RouteMember.bundle_id == bundle_id), actor).exists()
 
 
 def holding(session: Session, model: RegisteredModel) -> list[Bundle]:

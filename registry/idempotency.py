@@ -20,10 +20,11 @@ from registry.access import Actor
 from registry.errors import InFlight, KeyReused
 from registry.orm.account import IdempotencyKey
 
-KEPT = timedelta(hours=24)
+LIFETIME = timedelta(hours=24)
 SWEPT = 1000
 """Most expired keys that one sweep takes away."""
 _TABLE = cast("sa.Table", IdempotencyKey.__table__)
+_KEPT = sa.select(_TABLE).where(_TABLE.c.actor == sa.bindparam("actor"), _TABLE.c.key == sa.bindparam("key"))
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
 
@@ -60,8 +61,8 @@ def begin(session: Session, *, actor: Actor, key: str, said: bytes) -> Use:
     """
     _hold(session, actor.ref, key)
     digest = digests.of_bytes(said)
-    row = session.get(IdempotencyKey, (actor.ref, key))
-    if row is None or row.created_at < clock.now() - KEPT:
+    row = session.execute(_KEPT, {"actor": actor.ref, "key": key}).one_or_none()
+    if row is None or row.created_at < clock.now() - LIFETIME:
         return Use(actor.ref, key, digest, None)
     if row.request_digest != digest:
         raise KeyReused("this Idempotency-Key came with another request", hint="Use a new key for each request.")
@@ -95,6 +96,6 @@ def _is_postgres(session: Session) -> bool:
 
 def _sweep(session: Session) -> None:
     """Take away some keys that expired; those that somebody else is taking away are left to them."""
-    old = sa.select(_TABLE.c.actor, _TABLE.c.key).where(_TABLE.c.created_at < clock.now() - KEPT).limit(SWEPT)
+    old = sa.select(_TABLE.c.actor, _TABLE.c.key).where(_TABLE.c.created_at < clock.now() - LIFETIME).limit(SWEPT)
     old = old.with_for_update(skip_locked=True)
     session.execute(_TABLE.delete().where(sa.tuple_(_TABLE.c.actor, _TABLE.c.key).in_(old)))

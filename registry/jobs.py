@@ -176,6 +176,12 @@ def of_subject(session: Session, subject_id: UUID) -> Job | None:
     return session.scalars(select(Job).where(Job.subject_id == subject_id).order_by(Job.id.desc()).limit(1)).first()
 
 
+def queued_here(session: Session, subject_id: UUID) -> Job | None:
+    """The job that this unit of work itself queued for a subject; asks no database."""
+    held = (*session.new, *session.identity_map.values())
+    return next((row for row in held if isinstance(row, Job) and row.subject_id == subject_id), None)
+
+
 def report_worker(session: Session, *, name: str, isolation: str, note: str, target: dict[str, str], base: str) -> None:
     """A worker says it is there, and what it can do."""
     row = session.get(Worker, name) or Worker(name=name)

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, load_only
 
-from registry import access, accounts, catalog
+from registry import access, accounts, catalog, jobs
 from registry.access import Actor, Permission
 from registry.errors import NotFound
 from registry.orm.approval import ReleaseRequest
@@ -107,6 +107,30 @@ def read_version(session: Session, full_name: str, reference: str | int, *, acto
         aliases=[alias.name for alias in parts["alias"]],
         checks=[CheckTold(c.name, c.text0, c.text1, c.text2, c.text3) for c in parts["check"]],
         names=accounts.display_names(session, {version.author, version.uploader, *(m.declared_by for m in metrics)}),
+    )
+
+
+def told_of(session: Session, version: ModelVersion, *, actor: Actor) -> VersionRecord:
+    """The record of a version that ``actor`` has just registered, from what is in memory: all its parts are loaded."""
+    mentioned = {version.author, version.uploader, *(metric.declared_by for metric in version.metrics)}
+    alone = mentioned == {actor.ref} and actor.person_id is not None
+    return VersionRecord(
+        version=version,
+        model=version.model,
+        request=None,
+        job=jobs.queued_here(session, version.id),
+        files=sorted((FileTold(f.path, f.digest, f.size) for f in version.files), key=lambda file: file.path),
+        metrics=sorted(
+            (
+                MetricTold(m.name, m.value, m.dataset, m.higher_is_better, m.declared_by, m.measured)
+                for m in version.metrics
+            ),
+            key=lambda metric: metric.name,
+        ),
+        tags={tag.key: tag.value for tag in sorted(version.tags, key=lambda tag: tag.key)},
+        aliases=[],
+        checks=[],
+        names={actor.ref: actor.name} if alone else accounts.display_names(session, mentioned),
     )
 
 

@@ -1,144 +1,14 @@
-"""People, teams and roles: the first administrator, the rule of two, and who stays when somebody goes."""
-
-from datetime import timedelta
+"""People, teams and roles: the rule of two, and who stays when somebody goes."""
 
 import pytest
-import time_machine
-from sqlalchemy import select
 
-from registry import accounts, clock, signing_in
+from registry import accounts, signing_in
 from registry.errors import AlreadyExists, Blocked, Conflict, Invalid, NotFound, SelfApproval
-from registry.orm.account import Person, Role, RoleGrant
+from registry.orm.account import Role
 from tests import factories
 from tests.factories import PASSWORD
-from tests.support import at_once, bodies_of, kinds, refused
-
-TWO_PERSON = sorted(accounts.TWO_PERSON_ROLES)
-
-
-def person(session, username):
-    return accounts.load_person(session, username=username)
-
-
-def grant_of(session, username, role):
-    query = select(RoleGrant).join(Person, Person.id == RoleGrant.person_id).where(Person.username == username)
-    return session.scalars(query.where(RoleGrant.role == role)).one_or_none()
-
-
-def in_force(world, username):
-    with world.read() as session:
-        return accounts.actor_for(person(session, username)).roles
-
-
-def events(database, action):
-    with database.read() as session:
-        return bodies_of(session, action)
-
-
-# --------------------------------------------------------------------------------------------------- bootstrap
-
-
-@pytest.fixture
-def secret(database):
-    """The link printed when an empty installation starts."""
-    with database.write() as session:
-        return accounts.open_setup(session)
-
-
-def first(session, secret, **fields):
-    return accounts.first_administrator(
-        session, secret, **{"username": "root", "name": "Root", "password": PASSWORD} | fields
-    )
-
-
-def alone(database):
-    """The first administrator as they act."""
-    with database.read() as session:
-        return accounts.actor_for(accounts.load_person(session, username="root"), second_factor=True)
-
-
-def test_the_link_makes_the_first_administrator_once(database, secret):
-    with database.write() as session:
-        first(session, secret)
-    assert alone(database).roles == {Role.ADMINISTRATOR}
-    assert events(database, "role:granted") == [{"role": "administrator", "bootstrap": True}]
-    refused(database, NotFound, lambda session: first(session, secret, username="other"))
-
-
-def test_a_second_link_is_worth_nothing_once_there_are_people(database, secret):
-    with database.write() as session:
-        other = accounts.open_setup(session)
-    with database.write() as session:
-        first(session, secret)
-    assert refused(database, Conflict, lambda session: first(session, other, username="other")).hint
-
-
-def test_no_link_for_a_first_administrator_when_there_are_people(world):
-    refused(world.database, Conflict, accounts.open_setup)
-
-
-@pytest.mark.parametrize(
-    ("fields", "pointer"),
-    [
-        pytest.param({"password": "too short"}, "/password", id="short-password"),
-        pytest.param({"username": "Root!"}, "/username", id="bad-name"),
-        pytest.param({"name": "  "}, "/name", id="no-name"),
-    ],
-)
-def test_a_bad_first_administrator_keeps_the_link_usable(database, secret, fields, pointer):
-    error = refused(database, Invalid, lambda session: first(session, secret, **fields))
-    assert [at for at, _ in error.errors] == [pointer]
-    assert error.hint
-    with database.write() as session:
-        first(session, secret)
-
-
-def test_a_link_lasts_a_day(database):
-    now = clock.now()
-    with time_machine.travel(now, tick=False), database.write() as session:
-        secret = accounts.open_setup(session)
-    with time_machine.travel(now + timedelta(hours=24, seconds=1), tick=False):
-        assert refused(database, NotFound, lambda session: first(session, secret)).hint
-
-
-def test_a_guessed_link_is_not_there(database, secret):
-    refused(database, NotFound, lambda session: first(session, secret[:-1] + "_"))
-
-
-@pytest.mark.parametrize("role", TWO_PERSON)
-def test_a_lone_administrator_grants_alone_and_the_log_says_so(database, secret, role):
-    with database.write() as session:
-        first(session, secret)
-    root = alone(database)
-    with database.write() as session:
-        added, _ = accounts.add_person(session, actor=root, username="new", name="New")
-        assert accounts.grant_role(session, added, role, actor=root).in_force
-    assert events(database, "role:granted")[-1] == {"role": role.value, "bootstrap": True}
-
-
-@pytest.mark.parametrize("how", ["revoked", "disabled"])
-def test_bootstrap_ends_for_good_with_the_second_administrator(database, secret, how):
-    """Getting rid of the second one must not bring the first one's lonely power back."""
-    with database.write() as session:
-        first(session, secret)
-    root = alone(database)
-    with database.write() as session:
-        second, _ = accounts.add_person(session, actor=root, username="second", name="Second")
-        grant = accounts.grant_role(session, second, Role.ADMINISTRATOR, actor=root)
-        accounts.add_person(session, actor=root, username="new", name="New")
-    with database.write() as session:
-        if how == "revoked":
-            accounts.revoke_role(session, session.get(RoleGrant, grant.id), actor=root)
-        else:
-            accounts.disable_person(session, person(session, "second"), actor=root)
-    with database.write() as session:
-        assert not accounts.grant_role(session, person(session, "new"), Role.COMPLIANCE, actor=root).in_force
-    refused(
-        database,
-        SelfApproval,
-        lambda session: accounts.grant_role(session, person(session, "root"), Role.COMPLIANCE, actor=root),
-    )
-
+from tests.registry.staffing import TWO_PERSON, events, grant_of, in_force, person
+from tests.support import at_once, kinds, refused
 
 # --------------------------------------------------------------------------------------------------- rule of two
 
@@ -226,7 +96,7 @@ def test_a_role_taken_away_is_gone_at_once(world):
         assert "cora" not in [each.username for each in accounts.people_with(session, [Role.COMPLIANCE])]
 
 
-# --------------------------------------------------------------------------------------------- the last administrator
+# --------------------------------------------------------------------------------------------------- the last administrator
 
 
 def test_the_last_administrator_stays(world):

@@ -1,0 +1,248 @@
+"""Baking: what asks for it, what it is made of, and which image is in front."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from registry import builds as baking
+from registry import bundles, catalog, jobs, proofs
+from registry.errors import NotFound, WrongStage
+from registry.orm.catalog import RegisteredModel
+from registry.orm.image import Build, BuildState, Image, Rebuild
+from registry.orm.job import Job, JobKind, JobState
+from registry.paging import Cursor
+from tests import factories
+from tests.factories import MODEL, following, pinned
+from tests.registry.bundling import DESK, approved, builds_of, bundle, get, members, ready
+from tests.support import at_once, kinds, refused
+
+# --------------------------------------------------------------------------------------------------- baking
+
+
+def test_baking_queues_a_build_of_exactly_these_versions(world):
+    approved(world, 2)
+    bundle(world, pinned(1, 90), pinned(2, 10))
+    with world.write() as session:
+        bundles.bake(session, get(session, world), actor=world.ops)
+    (build,) = builds_of(world)
+    assert (build.state, build.reason) == (BuildState.QUEUED, "asked for by ops")
+    assert members(build) == [("feedback", f"{MODEL}:1", 90), ("feedback", f"{MODEL}:2", 10)]
+    with world.read() as session:
+        job = session.get_one(Job, build.job_id)
+        assert (job.kind, job.subject_id, job.state) == (JobKind.BAKE, build.id, JobState.QUEUED)
+
+
+def test_asking_again_while_it_is_under_way_is_the_same_build(world):
+    approved(world)
+    bundle(world)
+
+    def bake(session):
+        return bundles.bake(session, get(session, world), actor=world.ana).id
+
+    with world.write() as session:
+        first = bake(session)
+    with world.write() as session:
+        assert bake(session) == first
+        baking.start(session, first)
+    with world.write() as session:
+        assert bake(session) == first
+        factories.released_image(session, session.get_one(Build, first))
+    with world.write() as session:
+        assert bake(session) != first, "after it is done, asking is a new build"
+
+
+def test_an_approval_bakes_every_bundle_that_follows_or_pins_the_version(world):
+    ready(world, 2)
+    with world.write() as session:
+        version = world.version(session, 1)
+        catalog.set_alias(session, version, "champion", actor=world.ana, expected=version.model.revision)
+    for name, member in (
+        ("payments/pins-1", pinned(1)),
+        ("payments/pins-2", pinned(2)),
+        ("payments/follows", following()),
+        ("payments/champion", following("champion")),
+    ):
+        bundle(world, member, name=name)
+    with world.write() as session:
+        factories.approve(session, world, world.version(session, 1))
+    baked = {
+        name: len(builds_of(world, name))
+        for name in ("payments/pins-1", "payments/pins-2", "payments/follows", "payments/champion", MODEL)
+    }
+    assert baked == {
+        "payments/pins-1": 1,
+        "payments/pins-2": 0,
+        "payments/follows": 1,
+        "payments/champion": 1,
+        MODEL: 1,
+    }
+
+
+def test_an_approval_of_an_older_version_does_not_bake_it_over_a_newer_one(world):
+    """A follower takes the newest approved; approving version 1 after 2 asks for the same build again."""
+    ready(world, 2)
+    bundle(world)
+    for number in (2, 1):
+        with world.write() as session:
+            factories.approve(session, world, world.version(session, number))
+    assert [members(build) for build in builds_of(world)] == [[("feedback", f"{MODEL}:2", 100)]]
+
+
+def test_a_bundle_with_another_member_that_waits_is_left_as_it_is(world):
+    ready(world, 2)
+    bundle(world, pinned(1, 50), pinned(2, 50))
+    with world.write() as session:
+        factories.approve(session, world, world.version(session, 1))
+    assert builds_of(world) == []
+    with world.write() as session:
+        factories.approve(session, world, world.version(session, 2))
+    assert len(builds_of(world)) == 1
+
+
+def test_a_proposed_build_waits_for_the_bundles_owner(world):
+    bundle_of = Rebuild.PROPOSE
+    ready(world)
+    bundle(world, rebuild=bundle_of)
+    with world.write() as session:
+        factories.approve(session, world, world.version(session, 1))
+    (build,) = builds_of(world)
+    assert (build.state, build.job_id) == (BuildState.PROPOSED, None)
+
+    def accept():
+        with world.write() as session:
+            bundles.accept(session, baking.get_build(session, build.id, actor=world.ana), actor=world.ana)
+
+    assert kinds(at_once(accept, accept)) == ["NoneType", "WrongStage"]
+    (accepted,) = builds_of(world)
+    assert accepted.state is BuildState.QUEUED
+    with world.read() as session:
+        assert session.get_one(Job, accepted.job_id).state is JobState.QUEUED
+
+
+def test_a_proposal_that_is_baked_by_hand_is_not_left_behind(world):
+    """Asking for the same recipe is saying yes to the proposal."""
+    ready(world)
+    bundle(world, rebuild=Rebuild.PROPOSE)
+    with world.write() as session:
+        factories.approve(session, world, world.version(session, 1))
+    with world.write() as session:
+        bundles.bake(session, get(session, world), actor=world.ana)
+    (build,) = builds_of(world)
+    assert build.state is BuildState.QUEUED
+
+
+# --------------------------------------------------------------------------------------------------- builds, images
+
+
+@pytest.fixture
+def baked(world):
+    """One approved version, one queued build of payments/desk."""
+    approved(world)
+    bundle(world)
+    with world.write() as session:
+        bundles.bake(session, get(session, world), actor=world.ana)
+    return world
+
+
+def finish(world, build, **overrides):
+    with world.write() as session:
+        row = baking.start(session, build.id)
+        return baking.release(session, row, factories.baked(row, **overrides))
+
+
+def test_a_released_image_is_the_bundles_current_one(baked):
+    (build,) = builds_of(baked)
+    image = finish(baked, build)
+    with baked.read() as session:
+        assert get(session, baked).current_image_id == image.id
+        found = baking.get_image(session, image.digest, actor=baked.kim)
+        assert [member.version.number for member in found.members] == [1]
+        assert [listed.id for listed in baking.list_images(session, Cursor(), actor=baked.kim).items] == [image.id]
+        done = baking.get_build(session, build.id, actor=baked.kim)
+        assert (done.state, done.image_id, done.error) == (BuildState.DONE, image.id, None)
+        assert proofs.verify(session)
+
+
+def test_the_same_image_again_is_the_same_image(baked):
+    (build,) = builds_of(baked)
+    first = finish(baked, build)
+    with baked.write() as session:
+        bundles.bake(session, get(session, baked), actor=baked.ana)
+    again = finish(baked, builds_of(baked)[-1])
+    assert again.id == first.id
+    with baked.read() as session:
+        assert len(session.scalars(select(Image)).all()) == 1
+
+
+def test_an_older_build_that_ends_late_does_not_take_the_newer_ones_place(baked):
+    approved(baked)
+    older, newer = builds_of(baked)
+    front = finish(baked, newer)
+    late = finish(baked, older)
+    assert late.id != front.id
+    with baked.read() as session:
+        assert get(session, baked).current_image_id == front.id
+        assert baking.get_build(session, older.id, actor=baked.kim).image_id == late.id
+
+
+def test_two_builds_that_end_at_once_leave_the_newer_in_front(baked):
+    approved(baked)
+    older, newer = builds_of(baked)
+    answers = at_once(lambda: finish(baked, older), lambda: finish(baked, newer))
+    assert kinds(answers) == ["Image", "Image"]
+    with baked.read() as session:
+        assert get(session, baked).current_image_id == answers[1].id
+
+
+def test_a_failed_build_leaves_the_last_image_in_place_and_can_be_retried(baked):
+    image = finish(baked, builds_of(baked)[0])
+    approved(baked)
+    build = builds_of(baked)[-1]
+    with baked.write() as session:
+        baking.fail(session, baking.start(session, build.id), {"code": "engine", "message": "It stopped.", "hint": ""})
+        job = jobs.claim(session, worker="w", lease=timedelta(seconds=9), kinds=[JobKind.BAKE])
+        while job.subject_id != build.id:
+            job = jobs.claim(session, worker="w", lease=timedelta(seconds=9), kinds=[JobKind.BAKE])
+        jobs.fail(session, job.id, job.fence, error={"code": "engine", "message": "", "hint": ""}, retry=False)
+    with baked.read() as session:
+        assert get(session, baked).current_image_id == image.id
+    with baked.write() as session:
+        baking.retry(session, baking.get_build(session, build.id, actor=baked.ana), actor=baked.ana)
+    again = builds_of(baked)[-1]
+    assert again.state is BuildState.QUEUED
+    with baked.read() as session:
+        assert session.get_one(Job, again.job_id).state is JobState.QUEUED
+    refused(
+        baked.database,
+        WrongStage,
+        lambda session: baking.retry(session, baking.get_build(session, build.id, actor=baked.ana), actor=baked.ana),
+    )
+
+
+def test_a_private_models_bundle_builds_and_images_are_unseen(world):
+    with world.write() as session:
+        factories.private_model(session, world, "payments/secret", actor=world.ana)
+        factories.approved_version(session, world, model="payments/secret")
+    (build,) = builds_of(world, "payments/secret")
+    image = finish(world, build)
+    with world.read() as session:
+        for act in (
+            lambda: bundles.get(session, "payments/secret", actor=world.kim),
+            lambda: baking.get_build(session, build.id, actor=world.kim),
+            lambda: baking.get_image(session, image.digest, actor=world.kim),
+        ):
+            with pytest.raises(NotFound):
+                act()
+        for listing in (bundles.listing, baking.list_builds, baking.list_images):
+            assert listing(session, Cursor(), actor=world.kim).items == []
+            assert len(listing(session, Cursor(), actor=world.ana).items) == 1
+
+
+def test_bundles_that_hold_a_model_are_found(world):
+    ready(world)
+    bundle(world)
+    with world.read() as session:
+        model = session.scalars(select(RegisteredModel)).one()
+        assert [found.full_name for found in bundles.holding(session, model)] == [DESK, MODEL]
+        assert [found.full_name for found in bundles.listing(session, Cursor(), actor=world.kim).items] == [DESK, MODEL]
