@@ -1,18 +1,20 @@
 """The HTTP API: /api/v1, its description, and /.well-known/countersign.json. One module for each kind of resource."""
 
+from importlib import import_module
+
 from flask import Blueprint, Response
 from sqlalchemy.exc import IntegrityError
 
 from portal import db, errors
-from portal.api import account, audit, blobs, builds, bundles, calls, discovery, files, images, jobs, models, reviews
-from portal.api import versions as versions
-from portal.api.contract import OPERATIONS
+from portal.api import calls
+from portal.api.contract import OPERATIONS, RESOURCES
+from portal.api.reference import reference
 from registry.errors import Conflict
 
 bp = Blueprint("api", __name__)
-RESOURCES = (discovery, account, blobs, models, versions, files, reviews, bundles, builds, images, jobs, audit)
-"""Every module that declares operations, in the order of the description."""
 
+for _resource in RESOURCES:
+    import_module(f"portal.api.{_resource}")
 for _operation in OPERATIONS:
     bp.add_url_rule(
         _operation.rule,
@@ -20,6 +22,8 @@ for _operation in OPERATIONS:
         view_func=calls.endpoint(_operation),
         methods=[_operation.method],
     )
+
+bp.add_url_rule("/api", endpoint="reference", view_func=reference, methods=["GET"])
 
 
 @bp.errorhandler(IntegrityError)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from pydantic import BaseModel
 
-from portal.api.documents.base import Input, Listing
+from portal.api.documents.base import Input
 from registry import errors
 from registry.access import SCOPES, Permission
 from registry.errors import RegistryError
@@ -79,6 +79,11 @@ class Operation:
         return self.method == "POST"
 
 
+RESOURCES = (
+    *("discovery", "account", "blobs", "models", "versions", "files"),
+    *("reviews", "bundles", "builds", "images", "jobs", "audit"),
+)
+"""Every module that declares operations, in the order in which the description tells of them."""
 OPERATIONS: list[Operation] = []
 PREFIX = "/api/v1"
 
@@ -150,6 +155,3 @@ def refusals(operation: Operation) -> list[type[RegistryError]]:
     if operation.takes_key:
         found += [errors.KeyReused, errors.InFlight]
     return list(dict.fromkeys(found))
-
-
-__all__ = ["OPERATIONS", "PREFIX", "Content", "Listing", "Media", "Operation", "operation", "refusals"]

@@ -7,14 +7,13 @@ import functools
 import json
 import re
 import sys
-from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from portal import errors
-from portal.api.contract import OPERATIONS, Content, Media, Operation, refusals
+from portal.api.contract import OPERATIONS, RESOURCES, Content, Media, Operation, refusals
 from portal.api.documents.base import Page, Problem
 from portal.installation import VERSION
 from registry import access
@@ -53,7 +52,7 @@ def text() -> str:
 def document() -> dict[str, Any]:
     """The description."""
     paths: dict[str, dict[str, Any]] = {}
-    for operation in OPERATIONS:
+    for operation in sorted(OPERATIONS, key=lambda each: RESOURCES.index(each.tag)):
         path = _VARIABLE.sub(r"{\2}", operation.rule)
         paths.setdefault(path, {})[operation.method.lower()] = _describe(operation)
     return {
@@ -61,8 +60,8 @@ def document() -> dict[str, Any]:
         "info": {"title": "Countersign", "version": VERSION, "description": _DESCRIPTION},
         "servers": [{"url": "/"}],
         "tags": [
-            {"name": module.__name__.rpartition(".")[2], "description": (module.__doc__ or "").partition("\n")[0]}
-            for module in _modules()
+            {"name": name, "description": (sys.modules[f"portal.api.{name}"].__doc__ or "").partition("\n")[0]}
+            for name in RESOURCES
         ],
         "paths": paths,
         "components": {
@@ -70,10 +69,6 @@ def document() -> dict[str, Any]:
             "schemas": _schemas(),
         },
     }
-
-
-def _modules() -> Iterable[Any]:
-    return dict.fromkeys(sys.modules[operation.view.__module__] for operation in OPERATIONS)
 
 
 def _scopes() -> str:
@@ -205,10 +200,3 @@ def _schemas() -> dict[str, Any]:
     models.sort(key=lambda pair: pair[0].__name__)
     _, schema = models_json_schema(models, ref_template="#/components/schemas/{model}")
     return dict(sorted(schema["$defs"].items()))
-
-
-if __name__ == "__main__":
-    from portal import api
-
-    assert api.RESOURCES
-    sys.stdout.write(text())

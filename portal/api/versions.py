@@ -48,9 +48,10 @@ def create_version(call: Call, team: str, name: str, body: NewVersion) -> Answer
     version, new = versions.register_version(
         call.session, actor=call.actor, full_name=f"{team}/{name}", push=body.push(), create_model=body.create_model
     )
-    call.session.flush()
-    location = f"/api/v1/models/{team}/{name}/versions/{version.number}" if new else None
-    return _record(call, team, name, version.number, status=201 if new else 200, location=location)
+    if not new:
+        return _record(call, team, name, version.number)
+    record = reading.told_of(call.session, version, actor=call.actor)
+    return Answer(told.document(record), 201, location=f"/api/v1/models/{team}/{name}/versions/{version.number}")
 
 
 @operation("GET", VERSION, answers={200: VersionDocument})
@@ -62,11 +63,8 @@ def show_version(call: Call, team: str, name: str, reference: str) -> Answer:
     return _record(call, team, name, reference)
 
 
-def _record(
-    call: Call, team: str, name: str, reference: str | int, *, status: int = 200, location: str | None = None
-) -> Answer:
-    record = reading.read_version(call.session, f"{team}/{name}", reference, actor=call.actor)
-    return Answer(told.document(record), status, location=location)
+def _record(call: Call, team: str, name: str, reference: str | int) -> Answer:
+    return Answer(told.document(reading.read_version(call.session, f"{team}/{name}", reference, actor=call.actor)))
 
 
 def _find(call: Call, team: str, name: str, reference: str) -> ModelVersion:

@@ -75,6 +75,7 @@ ROUTES: dict[str, Row] = {
     "account.token_list": Row(STAFF, {}),
     "account.revoke_token": Row(STAFF),
     "account.services": Row(SCIENTISTS, {}),
+    "api.reference": Row(ANYBODY, {}),
     "home.index": Row(SIGNED_IN, {}),
     "catalog.index": Row(STAFF, {}),
     "catalog.export": Row(STAFF, {}),

@@ -12,7 +12,7 @@ HIDDEN = "a version you may not see"
 
 
 class EdgeDocument(Document):
-    """A line of the lineage; ``ref`` is its far end."""
+    """A line of the lineage; `ref` is its far end."""
 
     relation: str
     kind: str

@@ -1,6 +1,8 @@
 """The description: valid, as committed, complete, and kept by what is served."""
 
+import gzip
 import json
+import re
 from pathlib import Path
 
 import hypothesis
@@ -42,7 +44,7 @@ def test_valid():
 
 
 def test_committed():
-    """``python -m portal.api.openapi > docs/openapi.json`` brings it up to date."""
+    """``python -m portal.api > docs/openapi.json`` brings it up to date."""
     assert COMMITTED.read_text() == openapi.text()
 
 
@@ -62,6 +64,22 @@ def test_every_operation_says_what_it_is_what_it_answers_and_refuses():
     tags = {tag["name"]: tag["description"] for tag in described["tags"]}
     assert all(tags.values())
     assert {tag for each in operations for tag in each["tags"]} == tags.keys()
+
+
+def test_the_page_tells_of_all_of_it(app):
+    answer = app.test_client().get("/api")
+    assert answer.status_code == 200
+    text = answer.text
+    for operation in OPERATIONS:
+        assert f'id="{operation.name}"' in text
+    for name, schema in openapi.document()["components"]["schemas"].items():
+        if "properties" in schema:
+            assert f'id="{name}"' in text
+    for target in set(re.findall(r'href="#([^"]+)"', text)):
+        assert f'id="{target}"' in text, target
+    assert "http://cs.test/api/v1/whoami" in text
+    assert "`" not in re.sub(r"<pre.*?</pre>", "", text, flags=re.DOTALL)
+    assert len(gzip.compress(answer.data)) < 40_000
 
 
 def test_every_member_of_every_body_has_a_type():
