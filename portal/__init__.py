@@ -1,6 +1,5 @@
 """The portal: HTTP in, HTML or JSON out. No rule about models is decided here."""
 
-from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
@@ -14,9 +13,6 @@ from portal.installation import KEY, Installation
 from registry import schema
 from registry.db import Database
 from registry.settings import Settings
-from registry.signing_in import SessionLimits
-from registry.store import LocalStore
-from registry.vault import Vault
 
 BLUEPRINTS = (
     "portal.ops",
@@ -64,14 +60,7 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
         database = Database(settings.url)
         if settings.env == "development":
             schema.upgrade(database)
-    app.extensions[KEY] = Installation(
-        settings=settings,
-        database=database,
-        store=LocalStore(settings.store_dir),
-        vault=Vault(settings.secret_key),
-        limits=SessionLimits(timedelta(hours=settings.session_hours), timedelta(minutes=settings.session_idle_minutes)),
-        assets=Assets(),
-    )
+    app.extensions[KEY] = Installation.of(settings, database, Assets())
     # In this order: an id for the log, is there a database at all, who is asking.
     for part in (logs, ops, errors, db, filters, nav, access, cli):
         part.init_app(app)

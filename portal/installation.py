@@ -1,7 +1,8 @@
 """What one running portal is made of, built once by ``create_app`` and reached with ``here()``."""
 
 from dataclasses import dataclass
-from typing import cast
+from datetime import timedelta
+from typing import Self, cast
 
 from flask import current_app
 
@@ -26,6 +27,14 @@ class Installation:
     vault: Vault
     limits: SessionLimits
     assets: Assets
+
+    @classmethod
+    def of(cls, settings: Settings, database: Database, assets: Assets) -> Self:
+        """The parts that ``settings`` ask for."""
+        limits = SessionLimits(
+            timedelta(hours=settings.session_hours), timedelta(minutes=settings.session_idle_minutes)
+        )
+        return cls(settings, database, LocalStore(settings.store_dir), Vault(settings.secret_key), limits, assets)
 
 
 def here() -> Installation:

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from playwright.sync_api import Browser
 from sqlalchemy.orm import Session
 
 from formats import keys
 from registry.db import Database
 from registry.store import LocalStore
 from registry.vault import Vault
-from tests import databases, factories
+from tests import databases, factories, windows
 
 # A timed test says more of the machine than of the code.
 hypothesis.settings.register_profile("ours", deadline=None, print_blob=True)
@@ -22,7 +23,7 @@ POSTGRES = pytest.param("postgres", marks=pytest.mark.postgres)
 
 
 @pytest.fixture(scope="session")
-def _places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], databases.Places]]:
+def places_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], databases.Places]]:
     """Databases by kind, made when first asked for; each worker of a parallel run has its own."""
     made: dict[str, databases.Places] = {}
 
@@ -38,10 +39,10 @@ def _places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
 
 @pytest.fixture(params=[SQLITE, POSTGRES])
 def databases_of_a_kind(
-    request: pytest.FixtureRequest, _places: Callable[[str], databases.Places]
+    request: pytest.FixtureRequest, places_of: Callable[[str], databases.Places]
 ) -> Iterator[databases.Places]:
     """For tests that need several: ``take("empty")`` has the tables only, ``take("world")`` people and a policy too."""
-    places = _places(request.param)
+    places = places_of(request.param)
     yield places
     places.give_back()
 
@@ -81,8 +82,17 @@ def vault() -> Vault:
     return Vault("a secret key only for tests, 32 or more")
 
 
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """One for a module: while it runs, its thread has an event loop, which other modules' tests want for themselves."""
+    with windows.started() as browser:
+        yield browser
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the engine look at what is on it, so they run one after another: in one group of xdist."""
+    """Tests of the engine look at what is on it, so they run one after another; those of a module share one browser."""
     for item in items:
         if item.get_closest_marker("engine"):
             item.add_marker(pytest.mark.xdist_group("engine"))
+        elif item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.xdist_group(f"browser {item.path.stem}"))

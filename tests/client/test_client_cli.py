@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import signal
 import stat
 import subprocess
 import sys
@@ -418,10 +419,13 @@ def test_on_a_terminal_there_are_bars_tables_and_no_foreign_control_characters(p
 def test_interrupted_is_130(portal, home):
     portal.fail("GET", "whoami", times=9, delay=20)
     command = [sys.executable, "-m", "countersign", "whoami"]
+    # A shell starts what runs in its background with this signal ignored, and children inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, env=environment(portal, home), stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     while not portal.seen:
         time.sleep(0.02)
-    process.send_signal(2)
+    process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=10)
     assert (process.returncode, said) == (130, "interrupted\n")
 

@@ -1,45 +1,35 @@
 """The live page in a real browser, under its own content security policy."""
 
-import shutil
 import threading
 
 import live
 import pytest
 from inference import RestAsker
-from playwright.sync_api import sync_playwright
+
+from tests import windows
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def open_page(container):
+def open_page(container, chromium):
     """Opens the page at a width in a colour scheme; fails the test on a script error or a violation of the policy."""
-    complaints: list[str] = []
     with (
         RestAsker(container.rest_url, "feedback") as asker,
         live.LiveServer(asker) as server,
-        sync_playwright() as playwright,
+        windows.watched(chromium) as opened,
     ):
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
-        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
 
-        def opened(width: int = 1280, *, scripts: bool = True, scheme: str = "light"):
-            context = chromium.new_context(
-                viewport={"width": width, "height": 900}, java_script_enabled=scripts, color_scheme=scheme
-            )
-            shown = context.new_page()
-            shown.on("console", lambda message: complaints.append(message.text))
-            shown.on("pageerror", lambda error: complaints.append(str(error)))
-            shown.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
-            shown.goto(server.url)
-            return shown
+        def shown(**options):
+            page = opened(**options)
+            page.goto(server.url)
+            return page
 
-        yield opened
-        chromium.close()
+        yield shown
         server.shutdown()
         thread.join()
-    assert complaints == []
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["with-scripts", "without-scripts"])
@@ -74,7 +64,7 @@ def test_with_scripts_an_answer_appears_in_place(open_page):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 390, 1280])
 def test_nothing_sticks_out_of_the_page(open_page, width, scheme):
-    shown = open_page(width, scheme=scheme)
+    shown = open_page(width=width, color_scheme=scheme)
     shown.fill("#text", "PIN" * 300)
     shown.click("button.primary")
     shown.wait_for_selector("#history tbody tr")

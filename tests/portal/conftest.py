@@ -1,5 +1,6 @@
 """A real portal on a database of its own, and browsers that sign in through the real forms."""
 
+import copy
 import html
 import re
 from collections.abc import Callable, Iterator
@@ -8,17 +9,18 @@ from pathlib import Path
 
 import pyotp
 import pytest
-from flask import Flask
+from flask import Config, Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from portal import create_app
+from portal.installation import KEY, Installation
 from registry import accounts, audit, clock, vault
 from registry.access import Actor
 from registry.db import Database
 from registry.orm.account import Person, Role, RoleGrant, Team, TeamMember
 from registry.settings import Settings
-from tests import databases
+from tests import databases, windows
 from tests.factories import World
 
 PASSWORD = "a long enough password"
@@ -31,26 +33,32 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path, secret_key=SECRET_KEY, public_url="http://127.0.0.1:5000")
 
 
-@pytest.fixture(scope="session")
-def _portal_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[databases.Places]:
-    places = databases.places("sqlite", tmp_path_factory.mktemp("portal"))
-    yield places
-    places.close()
-
-
 @pytest.fixture
-def database(request: pytest.FixtureRequest, _portal_places: databases.Places) -> Iterator[Database]:
+def database(request: pytest.FixtureRequest, places_of: Callable[[str], databases.Places]) -> Iterator[Database]:
     """Migrated, on SQLite; with the people of the shared ``world`` where the test asks for it.
 
-    test_both_databases.py repeats on PostgreSQL what could differ there.
+    test_portal_both_databases.py repeats on PostgreSQL what could differ there.
     """
-    yield _portal_places.take("world" if "world" in request.fixturenames else "empty")
-    _portal_places.give_back()
+    places = places_of("sqlite")
+    yield places.take("world" if "world" in request.fixturenames else "empty")
+    places.give_back()
+
+
+@pytest.fixture(scope="session")
+def _built(tmp_path_factory: pytest.TempPathFactory) -> Flask:
+    """A portal with routes, templates and files prepared, which is most of what making one takes."""
+    folder = tmp_path_factory.mktemp("portal")
+    return create_app(Settings(data_dir=folder, secret_key=SECRET_KEY), Database(f"sqlite:///{folder}/none.db"))
 
 
 @pytest.fixture
-def app(settings: Settings, database: Database) -> Flask:
-    return create_app(settings, database)
+def app(_built: Flask, settings: Settings, database: Database) -> Flask:
+    """A portal on this test's settings and database. Tests that add routes of their own make one with ``create_app``."""
+    made = copy.copy(_built)
+    made.config = Config(_built.config.root_path, _built.config)
+    made.config["SECRET_KEY"] = settings.secret_key
+    made.extensions = {**_built.extensions, KEY: Installation.of(settings, database, _built.extensions[KEY].assets)}
+    return made
 
 
 class Browser(FlaskClient):
@@ -92,6 +100,13 @@ def browser(app: Flask) -> Callable[[], Browser]:
     """Makes a browser nobody is signed in at."""
     app.test_client_class = Browser
     return app.test_client  # type: ignore[return-value]
+
+
+@pytest.fixture
+def address(app: Flask) -> Iterator[str]:
+    """Where the portal answers, for a real browser."""
+    with windows.served(app) as address:
+        yield address
 
 
 @pytest.fixture

@@ -6,13 +6,21 @@ import pytest
 from flask import Flask, abort
 from sqlalchemy.exc import OperationalError
 
-from portal import access, errors
+from portal import access, create_app, errors
 from registry import errors as domain
+from registry.db import Database
 from registry.errors import RegistryError
+from registry.settings import Settings
 from tests.portal.conftest import Browser
 
 KINDS = [kind for kind in vars(domain).values() if inspect.isclass(kind) and issubclass(kind, RegistryError)]
 STATUSES = [400, 401, 403, 404, 405, 406, 409, 410, 411, 412, 413, 414, 415, 416, 422, 428, 429, 500, 501, 503]
+
+
+@pytest.fixture
+def app(settings: Settings, database: Database) -> Flask:
+    """One of each test's own: it gets routes more."""
+    return create_app(settings, database)
 
 
 @pytest.fixture

@@ -7,12 +7,13 @@ from flask import Flask, Response
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from portal import access, db
+from portal import access, create_app, db
 from registry import audit
 from registry.access import SYSTEM
 from registry.db import Database
 from registry.errors import Conflict
 from registry.orm.account import Team
+from registry.settings import Settings
 from tests.portal.conftest import Browser
 
 
@@ -25,6 +26,12 @@ def add_team(slug: str) -> None:
 def slugs(database: Database) -> set[str]:
     with database.read() as session:
         return set(session.scalars(select(Team.slug)))
+
+
+@pytest.fixture
+def app(settings: Settings, database: Database) -> Flask:
+    """One of each test's own: it gets routes more."""
+    return create_app(settings, database)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import event
 
-from portal import create_app
 from registry import accounts, signing_in, tokens
 from registry.access import ALL_SCOPES, Actor
 from registry.db import Database
@@ -21,20 +20,6 @@ from tests.portal.api.api_support import Caller
 BOTH = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 
 
-@pytest.fixture(scope="session")
-def _places_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], databases.Places]]:
-    made: dict[str, databases.Places] = {}
-
-    def of(kind: str) -> databases.Places:
-        if kind not in made:
-            made[kind] = databases.places(kind, tmp_path_factory.mktemp(kind))
-        return made[kind]
-
-    yield of
-    for places in made.values():
-        places.close()
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """On both databases, except where a module says that it is about HTTP only: ``DATABASES = ["sqlite"]``."""
     if "database" in metafunc.fixturenames:
@@ -42,9 +27,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def database(request: pytest.FixtureRequest, _places_of: Callable[[str], databases.Places]) -> Iterator[Database]:
+def database(request: pytest.FixtureRequest, places_of: Callable[[str], databases.Places]) -> Iterator[Database]:
     """Tables, people and a policy."""
-    places = _places_of(request.param)
+    places = places_of(request.param)
     yield places.take("world")
     places.give_back()
 
@@ -57,11 +42,6 @@ def store(settings: Settings) -> LocalStore:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path, secret_key="k" * 48, public_url="http://cs.test", max_upload_bytes=1 << 20)
-
-
-@pytest.fixture
-def app(settings: Settings, database: Database) -> Flask:
-    return create_app(settings, database)
 
 
 @pytest.fixture

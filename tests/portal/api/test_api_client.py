@@ -23,6 +23,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def client(server, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a pull goes into the folder one is in
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

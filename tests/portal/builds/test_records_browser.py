@@ -1,66 +1,34 @@
 """In a real browser: the log follows and can be left alone, Enter signs nothing, deciding needs no script."""
 
-import shutil
-import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
-from flask import Flask
-from playwright.sync_api import Browser, Page, expect, sync_playwright
-from werkzeug.serving import make_server
+from playwright.sync_api import Browser, Page, expect
 
 from registry import builds, bundles, jobs
 from registry.orm.job import JobKind
-from tests import factories
+from tests import factories, windows
 from tests.factories import World
 from tests.portal.approvals.conftest import REASON, state
 from tests.portal.conftest import PASSWORD, code_for
-from tests.support import require
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def url(app: Flask) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join(10)
-    server.server_close()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    path = shutil.which("chromium")
-    if path is None:
-        require("browser", "install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def open_as(url: str, chromium: Browser, visit: Callable[..., object]) -> Iterator[Callable[..., Page]]:
+def open_as(address: str, chromium: Browser, visit: Callable[..., object]) -> Iterator[Callable[..., Page]]:
     """``open_as("cora", "/reviews")``: a page somebody is signed in at, with or without scripts."""
-    made = []
+    with windows.watched(chromium, expected=("responded with a status of 4",)) as opened:
 
-    def enter(username: str, path: str, *, scripts: bool = True) -> Page:
-        client = visit(username)
-        cookie = client.get_cookie("countersign")  # type: ignore[attr-defined]
-        context = chromium.new_context(base_url=url, java_script_enabled=scripts)
-        context.add_cookies([{"name": "countersign", "value": cookie.value, "url": url}])
-        made.append(context)
-        page = context.new_page()
-        page.goto(path)
-        return page
+        def enter(username: str, path: str, *, scripts: bool = True) -> Page:
+            cookie = visit(username).get_cookie("countersign")  # type: ignore[attr-defined]
+            page = opened(scripts=scripts, base_url=address)
+            page.context.add_cookies([{"name": "countersign", "value": cookie.value, "url": address}])
+            page.goto(path)
+            return page
 
-    yield enter
-    for context in made:
-        context.close()
+        yield enter
 
 
 def test_the_log_follows_pauses_and_ends(world: World, open_as) -> None:

@@ -2,22 +2,19 @@
 
 import os
 import re
-import shutil
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from flask import Flask
-from playwright.sync_api import Page, expect, sync_playwright
-from werkzeug.serving import make_server
+from playwright.sync_api import Browser, Page, expect
 
 from formats import digest as digests
-from tests import factories
+from tests import factories, windows
 from tests.portal.catalog.conftest import VOICE, Scene
-from tests.portal.conftest import PASSWORD, Browser
-from tests.support import require
+from tests.portal.conftest import PASSWORD
+from tests.portal.conftest import Browser as Visitor
 
 pytestmark = pytest.mark.browser
 CONTENT = os.urandom(9 << 20)
@@ -25,42 +22,14 @@ CARD = factories.card(purpose="Uploaded by a browser")
 
 
 @pytest.fixture
-def address(app: Flask) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture
-def open_page(address: str, visit: Callable[[str], Browser]) -> Iterator[Callable[..., Page]]:
+def open_page(address: str, chromium: Browser, visit: Callable[[str], Visitor]) -> Iterator[Callable[..., Page]]:
     """Opens a window in which ana is signed in; the test fails if a page broke the policy or threw an error."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        require("browser", "install chromium")
     visit("ana")  # gives her a password
-    complaints: list[str] = []
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    # A HEAD that asks whether bytes are there is answered 404, and Chromium says so.
+    with windows.watched(chromium, expected=("responded with a status of 4", "net::ERR_")) as opened:
 
-        def note(page: Page, text: str) -> None:
-            # A HEAD that asks whether bytes are there is answered 404, and Chromium says so.
-            if "responded with a status of 4" not in text and "net::ERR_" not in text:
-                complaints.append(f"{page.url}: {text}")
-
-        def opened(*, scripts: bool = True, scheme: str = "light", width: int = 1280) -> Page:
-            context = chromium.new_context(
-                base_url=address,
-                java_script_enabled=scripts,
-                color_scheme=scheme,
-                viewport={"width": width, "height": 900},
-            )
-            page = context.new_page()
-            page.on("console", lambda message: note(page, message.text))
-            page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))
+        def signed_in(**options: Any) -> Page:
+            page = opened(base_url=address, **options)
             page.goto("/login")
             page.get_by_label("User name").fill("ana")
             page.get_by_label("Password").fill(PASSWORD)
@@ -68,9 +37,7 @@ def open_page(address: str, visit: Callable[[str], Browser]) -> Iterator[Callabl
             page.wait_for_url("**/")
             return page
 
-        yield opened
-        chromium.close()
-    assert complaints == []
+        yield signed_in
 
 
 @pytest.fixture
@@ -277,7 +244,7 @@ PAGES = [
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_is_accessible_and_fits_a_phone(open_page, scene: Scene, scheme):
-    page = open_page(scheme=scheme, width=390)
+    page = open_page(color_scheme=scheme, width=390)
     for path in PAGES:
         page.goto(path)
         result = Axe().run(page)
