@@ -18,6 +18,7 @@ from serving.access import Access
 from serving.admission import Door
 from serving.batching import Batcher
 from serving.errors import Refusal, ServingError
+from serving.helper import Helper
 from serving.http1 import Http
 from serving.logs import Log
 from serving.messages import bind
@@ -90,9 +91,12 @@ class Server:
         }
         self._batchers = {ref: Batcher(process) for ref, process in self._processes.items()}
         self._door = Door(settings)
-        self._service = Service(image.manifest, found, self._batchers, door=self._door, metrics=metrics)
+        self._service = Service(
+            image.manifest, found, self._batchers, door=self._door, metrics=metrics, max_rows=settings.max_rows
+        )
         access = Access(metrics, log)
-        self._http = Http(Rest(self._service), self._door, access, settings)
+        self._helper = Helper(settings, log)
+        self._http = Http(Rest(self._service, self._helper, settings), self._door, access, settings)
         self._grpc = grpc_server.create(self._service, access, settings)
         self._listener: asyncio.Server | None = None
 
@@ -146,7 +150,7 @@ class Server:
         if self._listener is not None:
             self._listener.close()
         await asyncio.gather(self._http.close(CLOSE_SECONDS), self._grpc.stop(CLOSE_SECONDS))
-        await asyncio.gather(*(process.stop() for process in self._processes.values()))
+        await asyncio.gather(self._helper.stop(), *(process.stop() for process in self._processes.values()))
 
     async def _check_answers(self, model: Model) -> None:
         rows = approved.sealed(self._image.root / model.path, model)
