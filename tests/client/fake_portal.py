@@ -160,7 +160,8 @@ class Portal(Served):
             for file, other in zip(version["files"], base["files"], strict=True)
             if file["digest"] != other["digest"]
         ]
-        return 200, {"ref": version["ref"], "base": base["ref"], "changes": changed}
+        broken = {"compatibility": "breaking", "breaks": ["The input text is no longer taken."]}
+        return 200, {"ref": version["ref"], "base": base["ref"], "changes": changed, **(broken if changed else {})}
 
     def get_report(self, name: str, ref: str, step: str, **_: Any) -> Any:
         return 200, {

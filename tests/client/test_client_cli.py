@@ -228,6 +228,7 @@ def test_reading_verbs(pushed, folder):
     diff = run("diff", f"{NAME}:2", f"{NAME}:1")
     assert "model.joblib" in diff.stdout
     assert f"{NAME}:1 -> {NAME}:2" in diff.stderr
+    assert "Callers must change.\n  The input text is no longer taken." in diff.stderr
     assert run("diff", f"{NAME}:2", f"{NAME}:1", "--exit-code").exit_code == 1
     assert run("diff", f"{NAME}:2", f"{NAME}:2", "--exit-code").exit_code == 0
 

@@ -246,3 +246,37 @@ def test_bundles_that_hold_a_model_are_found(world):
         model = session.scalars(select(RegisteredModel)).one()
         assert [found.full_name for found in bundles.holding(session, model)] == [DESK, MODEL]
         assert [found.full_name for found in bundles.listing(session, Cursor(), actor=world.kim).items] == [DESK, MODEL]
+
+
+# ------------------------------------------------------------------------------------- callers that would have to change
+
+
+def ready_with_signature(session, world, *columns):
+    version = factories.checking_version(session, world)
+    factories.checking.pass_checks(
+        session,
+        version,
+        factories.reports(),
+        lock=factories.lock_document(),
+        signature=factories.signature_document(*columns),
+    )
+    return factories.reload(session, version, actor=world.ana)
+
+
+def test_a_change_that_breaks_callers_waits_for_the_bundles_owner(world):
+    """`auto` is for retraining: what the callers of a route send must go on working."""
+    approved(world)
+    bundle(world)
+    with world.write() as session:
+        factories.released_image(session, bundles.bake(session, get(session, world), actor=world.ana))
+    for columns in ((), ("amount",)):
+        with world.write() as session:
+            factories.approve(session, world, ready_with_signature(session, world, *columns))
+    _, second, third = builds_of(world)
+    assert second.state is BuildState.QUEUED
+    assert (third.state, third.job_id) == (BuildState.PROPOSED, None)
+    told = "approved; callers of route feedback would have to change. The input text is no longer taken."
+    assert told in third.reason
+    with world.write() as session:
+        bundles.accept(session, baking.get_build(session, third.id, actor=world.ana), actor=world.ana)
+    assert builds_of(world)[-1].state is BuildState.QUEUED
