@@ -29,6 +29,7 @@ from serving.routing import routes
 from serving.sealed import Sealed
 from serving.service import Service
 from serving.settings import Settings
+from serving.weights import WeightsFile
 
 BACKLOG = 1024
 CLOSE_SECONDS = 2  # for answers that are written but not read yet
@@ -95,6 +96,8 @@ class Server:
             image.manifest, found, self._batchers, door=self._door, metrics=metrics, max_rows=settings.max_rows
         )
         access = Access(metrics, log)
+        self._weights = WeightsFile(settings.weights_file, found, metrics, log) if settings.weights_file else None
+        self._watching: asyncio.Task[None] | None = None
         self._helper = Helper(settings, log)
         self._http = Http(Rest(self._service, self._helper, settings), self._door, access, settings)
         self._grpc = grpc_server.create(self._service, access, settings)
@@ -103,6 +106,9 @@ class Server:
     async def listen(self, address: Address) -> None:
         """Open both ports: from here on the server is live, and says that it is not ready."""
         loop = asyncio.get_running_loop()
+        if self._weights is not None:
+            self._weights.look()  # before the first request
+            self._watching = loop.create_task(self._weights.watch())
         try:
             self._listener = await loop.create_server(
                 self._http.connect, address.host, address.rest_port, backlog=BACKLOG
@@ -147,6 +153,8 @@ class Server:
 
     async def close(self) -> None:
         """Close both ports and every connection after what is written to it, and end the models."""
+        if self._watching is not None:
+            self._watching.cancel()
         if self._listener is not None:
             self._listener.close()
         await asyncio.gather(self._http.close(CLOSE_SECONDS), self._grpc.stop(CLOSE_SECONDS))

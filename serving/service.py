@@ -91,7 +91,8 @@ class Service:
             "parameters": {
                 "version": chosen.name,
                 "release_digest": chosen.model.release_digest,
-                "weights": {item.name: item.weight for item in found.versions.values()},
+                "weights": found.weights,
+                "bounds": {item.name: list(item.bounds) for item in found.versions.values()},
             },
         }
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from formats import digest
 from serving.errors import Refusal
@@ -16,6 +17,7 @@ class Settings:
 
     key_fingerprint: str | None = None  # of the key that must have signed the manifest
     log_level: str = "info"
+    weights_file: Path | None = None  # other weights than the manifest's, within their bounds
     max_body: int = 64 * MIB  # of one request, REST and gRPC, after decompression
     max_rows: int = 1_000_000  # of one request
     max_concurrency: int = 512  # inference requests under way at once; more are told to come back
@@ -46,7 +48,9 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
             faults.append(f"{_variable('key_fingerprint')}: {error}")
     if faults:
         raise Refusal("; ".join(faults))
-    return Settings(key_fingerprint=fingerprint, log_level=level, **numbers)
+    weights = environment.get(_variable("weights_file"))
+    weights_file = Path(weights) if weights else None
+    return Settings(key_fingerprint=fingerprint, log_level=level, weights_file=weights_file, **numbers)
 
 
 def _variable(name: str) -> str:
