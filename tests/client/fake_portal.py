@@ -250,6 +250,12 @@ class Portal(Served):
         bundle.update(json.loads(body), revision=bundle["revision"] + 1)
         return 200, bundle
 
+    def roll_back(self, name: str, body: bytes, **_: Any) -> Any:
+        bundle = self._of(self.bundles, name)
+        assert json.loads(body) == {"current": bundle["image_digest"]}
+        bundle["image_digest"] = bundle.pop("previous")
+        return 200, bundle
+
     def bake(self, name: str, **_: Any) -> Any:
         self._of(self.bundles, name)
         build_id = f"b{len(self.builds) + 1}"
@@ -391,6 +397,7 @@ Portal.routes = [
     ("GET", r"/api/v1/bundles/(?P<name>[^/]+/[^/]+)", Portal.get_bundle),
     ("PUT", r"/api/v1/bundles/(?P<name>[^/]+/[^/]+)", Portal.put_bundle),
     ("POST", r"/api/v1/bundles/(?P<name>[^/]+/[^/]+)/bake", Portal.bake),
+    ("POST", r"/api/v1/bundles/(?P<name>[^/]+/[^/]+)/rollback", Portal.roll_back),
     ("GET", r"/api/v1/builds", Portal.list_builds),
     ("GET", r"/api/v1/builds/(?P<item>[^/]+)", Portal.get_build),
     ("GET", r"/api/v1/builds/(?P<item>[^/]+)/log", Portal.get_log),

@@ -300,6 +300,16 @@ def test_a_log_is_followed_until_the_build_ends(pushed, pauses):
     assert {call.headers["range"] for call in pushed.calls("GET", "/log")} >= {"bytes=0-", "bytes=12-"}
 
 
+def test_rollback_returns_to_the_previous_image(pushed):
+    old, new = (f"sha256:{digit * 64}" for digit in "12")
+    bundle = {"name": "payments/voice", "routes": [], "revision": 1, "image_digest": new, "previous": old}
+    pushed.bundles["payments/voice"] = bundle
+    assert old in run("rollback", "payments/voice").stdout
+    bundle["image_digest"] = None
+    refused = run("rollback", "payments/voice")
+    assert (refused.exit_code != 0, "has no image yet" in refused.stderr) == (True, True)
+
+
 def test_a_failed_build_exits_9(pushed):
     pushed.bundles["payments/voice"] = {"name": "payments/voice", "routes": [], "revision": 1}
     assert run("bundle", "bake", "payments/voice").exit_code == 0
