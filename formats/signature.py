@@ -1,7 +1,8 @@
 """Signature of a model: its input and output tensors. Nothing cryptographic.
 
 Layouts: `text` has the one input `text` (BYTES, [-1]); `matrix` the one input `input` (FP64, [-1, n]), for estimators fitted
-without feature names; `frame` has one input per column, in the order the estimator was trained with.
+without feature names; `frame` has one input per column, in the order the estimator was trained with. Dates, for which the
+protocol has no datatype, are BYTES with the content type `datetime`: ISO 8601, without a time zone.
 """
 
 from dataclasses import dataclass
@@ -21,18 +22,27 @@ DATATYPES = (
     "BYTES",
 )  # fmt: skip
 
+CONTENT_TYPES = ("datetime",)
+
 Label = str | int | float | bool
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One input tensor; ``shape`` starts with the batch axis, -1. ``categories``: all values the column may take."""
+    """One input tensor; ``shape`` starts with the batch axis, -1.
+
+    :param categories: all values the column may take.
+    :param content_type: what the BYTES of a column mean, when it is not text: one of `CONTENT_TYPES`.
+    :param columns: of a matrix, what its sample calls the columns, in their order.
+    """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
     nullable: bool = False
     categories: tuple[Label, ...] | None = None
+    content_type: str | None = None
+    columns: tuple[str, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         value: dict[str, Any] = {
@@ -43,19 +53,31 @@ class Input:
         }
         if self.categories is not None:
             value["categories"] = list(self.categories)
+        if self.content_type is not None:
+            value["content_type"] = self.content_type
+        if self.columns is not None:
+            value["columns"] = list(self.columns)
         return value
 
     @classmethod
     def from_dict(cls, value: Any, path: str = "") -> "Input":
         """:raises ShapeError: naming the place below ``path``."""
-        fields = Node(value, path).fields(("name", "datatype", "shape", "nullable"), ("categories",))
-        return cls(
+        optional = ("categories", "content_type", "columns")
+        fields = Node(value, path).fields(("name", "datatype", "shape", "nullable"), optional)
+        made = cls(
             name=fields["name"].text(),
             datatype=fields["datatype"].one_of(DATATYPES),
             shape=_shape(fields["shape"]),
             nullable=fields["nullable"].boolean(),
             categories=_labels(fields["categories"]) if "categories" in fields else None,
+            content_type=fields["content_type"].one_of(CONTENT_TYPES) if "content_type" in fields else None,
+            columns=tuple(item.text() for item in fields["columns"].items()) if "columns" in fields else None,
         )
+        if made.content_type is not None and made.datatype != "BYTES":
+            raise fields["content_type"].fail(f"only BYTES has a content type, this is {made.datatype}")
+        if made.columns is not None and (len(made.columns), len(set(made.columns))) != (made.shape[-1],) * 2:
+            raise fields["columns"].expected(f"{made.shape[-1]} different names, as the shape says")
+        return made
 
 
 @dataclass(frozen=True, slots=True)

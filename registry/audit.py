@@ -78,6 +78,7 @@ class Action(enum.StrEnum):
     BUILD_RETRIED = "build:retried"
     BUILD_FAILED = "build:failed"
     IMAGE_RELEASED = "image:released"
+    IMAGE_ROLLED_BACK = "image:rolled_back"
 
 
 class Acting(Protocol):

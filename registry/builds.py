@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Uuid, literal, select
+from sqlalchemy import Select, Uuid, func, literal, or_, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from registry import access, audit, bundles, clock, jobs, paging
 from registry.access import SYSTEM, Actor, Permission
-from registry.errors import NotFound, WrongStage
+from registry.errors import Blocked, NotFound, Stale, WrongStage
 from registry.locking import lock
-from registry.orm.catalog import ModelVersion
+from registry.orm.catalog import RELEASED, ModelVersion
 from registry.orm.image import Build, BuildState, Bundle, Image, ImageMember
 from registry.orm.job import JobKind
 
@@ -113,6 +113,56 @@ def release(session: Session, build: Build, baked: Baked) -> Image:
         digest=image.digest,
         bundle=bundle.full_name,
         isolation=image.isolation,
+    )
+    return image
+
+
+def previous_image(session: Session, bundle: Bundle) -> Image | None:
+    """The image that was released before the current one, and whose versions are all still approved; ``None`` without."""
+    done = (Build.bundle_id == bundle.id, Build.state == BuildState.DONE)
+    current = select(func.max(Build.id)).where(*done, Build.image_id == bundle.current_image_id).scalar_subquery()
+    ended = or_(ModelVersion.stage.not_in(RELEASED), ModelVersion.approved_until < clock.now())
+    withdrawn = select(ImageMember.image_id).join(ModelVersion, ModelVersion.id == ImageMember.version_id).where(ended)
+    query = (
+        select(Image)
+        .join(Build, Build.image_id == Image.id)
+        .where(*done, Build.id < current)
+        .where(Image.id != bundle.current_image_id, Image.id.not_in(withdrawn))
+        .options(bundles.IMAGE_BRIEF)
+        .order_by(Build.id.desc())
+        .limit(1)
+    )
+    return session.scalars(query).first()
+
+
+def roll_back(session: Session, bundle: Bundle, *, actor: Actor, seen: str) -> Image:
+    """Put the previous image in front again. Routes and versions stay as they are: the next bake goes forward again.
+
+    :param seen: digest of the image that the actor wants to leave; asking twice must not go back twice.
+    :raises Stale: another image is the current one by now.
+    :raises Blocked: there is none to go back to.
+    """
+    access.require(actor, Permission.BAKE, team_id=bundle.team_id)
+    lock(session, bundle)
+    current = session.get(Image, bundle.current_image_id) if bundle.current_image_id else None
+    if current is None or current.digest != seen:
+        now = current.digest if current else "none"
+        raise Stale(f"the current image of {bundle.full_name} is {now}", hint="Look again, then decide.")
+    image = previous_image(session, bundle)
+    if image is None:
+        raise Blocked(
+            f"{bundle.full_name} has no earlier image whose versions are all still approved",
+            hint="Change the routes to an approved version, and bake.",
+        )
+    bundle.current_image_id = image.id
+    audit.record(
+        session,
+        audit.Action.IMAGE_ROLLED_BACK,
+        actor=actor,
+        subject=bundle,
+        also=[image, current],
+        digest=image.digest,
+        left=current.digest,
     )
     return image
 

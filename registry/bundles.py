@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload, load_only, selectinload
 
 from formats import canonical
-from registry import access, accounts, audit, catalog, clock, jobs, names, paging
+from registry import access, accounts, audit, catalog, clock, compare, jobs, names, paging
 from registry.access import SYSTEM, Actor, Permission
 from registry.errors import AlreadyExists, Blocked, Invalid, NotFound, WrongStage
 from registry.locking import lock
@@ -324,9 +324,10 @@ def _accept(session: Session, build: Build, *, actor: Actor, reason: str) -> Non
 def after_approval(session: Session, version: ModelVersion) -> list[Build]:
     """Bake (or propose to bake) every bundle that follows the version's model or pins it.
 
-    A bundle with another member that is not approved does not bake: its last image stays.
+    A bundle with another member that is not approved does not bake: its last image stays. Nor does one whose callers
+    would have to change: that is proposed to its owner, whatever the bundle is set to.
     """
-    reason = f"version {version.number} of {version.model.full_name} was approved"
+    approved = f"version {version.number} of {version.model.full_name} was approved"
     aliases = select(Alias.name).where(Alias.version_id == version.id)
     follows = (RouteMember.model_id == version.model_id) & or_(
         RouteMember.follow == "approved", RouteMember.follow.in_(aliases), RouteMember.version_id == version.id
@@ -337,9 +338,35 @@ def after_approval(session: Session, version: ModelVersion) -> list[Build]:
         resolution = resolve(session, bundle)
         if resolution.recipe is None:
             continue
-        state = BuildState.QUEUED if bundle.rebuild is Rebuild.AUTO else BuildState.PROPOSED
+        breaks = _breaks(session, bundle, resolution.recipe)
+        reason = f"{approved}; {breaks}" if breaks else approved
+        state = BuildState.QUEUED if bundle.rebuild is Rebuild.AUTO and not breaks else BuildState.PROPOSED
         builds.append(_request(session, bundle, resolution.recipe, actor=SYSTEM, reason=reason, state=state))
     return builds
+
+
+def _breaks(session: Session, bundle: Bundle, recipe: dict[str, Any]) -> str | None:
+    """The first reason why callers of a route would have to change with this recipe; ``None`` when they would not.
+
+    A version that comes onto a route is compared with those of its model that the current image has there.
+    """
+    query = select(Build.recipe).where(Build.bundle_id == bundle.id, Build.image_id == bundle.current_image_id)
+    current = session.scalars(query.order_by(Build.id.desc()).limit(1)).first()
+    if current is None:
+        return None
+    served = {route["name"]: [UUID(member["version"]) for member in route["members"]] for route in current["routes"]}
+    for route in recipe["routes"]:
+        there = served.get(route["name"], [])
+        for member in route["members"]:
+            if UUID(member["version"]) in there:
+                continue
+            version = session.get_one(ModelVersion, UUID(member["version"]))
+            before = select(ModelVersion).where(ModelVersion.id.in_(there), ModelVersion.model_id == version.model_id)
+            for other in session.scalars(before.order_by(ModelVersion.number)):
+                found = compare.compatibility(other, version)
+                if found is not None and not found.keeps_callers:
+                    return f"callers of route {route['name']} would have to change. {found.reasons[0]}"
+    return None
 
 
 def _request(

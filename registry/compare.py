@@ -7,6 +7,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from formats.compatibility import Compatibility, judge
+from formats.signature import Signature
 from registry import lineage
 from registry.access import Actor
 from registry.orm.catalog import Metric, ModelVersion
@@ -56,6 +58,8 @@ class Comparison:
     files: Sequence[Change]
     card: Sequence[str]
     """Unified diff of the cards, line by line."""
+    compatibility: Compatibility | None
+    """What the change means for callers; ``None`` while one of the two has no signature."""
 
     def parts(self) -> list[str]:
         """Names of the parts that differ, in plain words."""
@@ -103,7 +107,15 @@ def compare(
         sources=_changes(_sources(session, base, actor), _sources(session, version, actor)),
         files=_changes(_files(base), _files(version)),
         card=_card(base, version),
+        compatibility=compatibility(base, version) if base else None,
     )
+
+
+def compatibility(base: ModelVersion, version: ModelVersion) -> Compatibility | None:
+    """Whether callers of ``base`` can call ``version`` unchanged."""
+    if base.signature is None or version.signature is None:
+        return None
+    return judge(Signature.from_dict(base.signature), Signature.from_dict(version.signature))
 
 
 def _metrics(before: Sequence[Metric], after: Sequence[Metric]) -> list[MetricChange]:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from serving import sealed
+from serving import helper, sealed
 from serving.errors import Refusal
 from serving.logs import Log
 from serving.settings import Settings, from_environment
@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parent.joinpath("../../../..").resolve()
 
 def main(argv: Sequence[str]) -> int:
     """Run one command: 0 when all is well, 1 with one line on standard error when it is not."""
+    if argv and argv[0] == helper.COMMAND:  # how a server starts its own; no command for people
+        return helper.main(*map(int, argv[1:]))
     arguments = _arguments(argv)
     try:
         settings = from_environment(os.environ)

@@ -12,7 +12,15 @@ import httptools
 from serving.access import Access, Call, request_id
 from serving.admission import Door
 from serving.errors import BadExpectation, BadRequest, Busy, HeadTooLarge, ServingError, TooLarge, TooSlow
-from serving.http_messages import Request, Response, decompress, error_response
+from serving.http_messages import (
+    COMPRESSED_FROM,
+    Request,
+    Response,
+    accepted_encoding,
+    compress,
+    decompress,
+    error_response,
+)
 from serving.settings import Settings
 from serving.tensors import Buffer
 
@@ -300,14 +308,14 @@ class Connection(asyncio.Protocol):
             body = b"".join(exchange.chunks)
             exchange.chunks.clear()
             encoding = exchange.headers.get(b"content-encoding", b"identity").lower()
-            request = Request(
-                exchange.method,
-                exchange.target.decode("latin-1"),
-                exchange.headers,
-                body if encoding == b"identity" else decompress(body, encoding, self._http.settings.max_body),
-                exchange.identify(),
-            )
+            if encoding != b"identity":  # in a thread: a small body may become a large one
+                body = await asyncio.to_thread(decompress, body, encoding, self._http.settings.max_body)
+            target = exchange.target.decode("latin-1")
+            request = Request(exchange.method, target, exchange.headers, body, exchange.identify())
             response = await self._http.handler(request)
+            accepted = accepted_encoding(exchange.headers.get(b"accept-encoding", b""))
+            if accepted and response.size >= COMPRESSED_FROM:
+                response = await asyncio.to_thread(compress, response, accepted)
         except ServingError as error:
             response = error_response(error)
         except Exception as error:  # noqa: BLE001  # a fault of ours is one request's 500, not the connection's end
@@ -343,12 +351,12 @@ class Connection(asyncio.Protocol):
 
     def _finish(self, exchange: Exchange, response: Response) -> None:
         call = exchange.identify()
-        if exchange.method != "GET":  # probes and scrapes come all day and say nothing
+        if exchange.method not in ("GET", "HEAD"):  # probes and scrapes come all day and say nothing
             self._http.access.answered(call, response.status)
-        size = sum(len(part) for part in response.body)
         head = [
             _STATUS_LINES[HTTPStatus(response.status)],
-            b"content-length: %d\r\ndate: %s\r\nx-request-id: %s\r\n" % (size, self._http.date, call.id.encode()),
+            b"content-length: %d\r\ndate: %s\r\nx-request-id: %s\r\n"
+            % (response.size, self._http.date, call.id.encode()),
             *(b"%s: %s\r\n" % header for header in response.headers),
         ]
         if self._http.door.draining and len(self._queue) == 1 and self._current is None:
@@ -357,7 +365,8 @@ class Connection(asyncio.Protocol):
             head.append(b"connection: close\r\n")
         elif exchange.http10:
             head.append(b"connection: keep-alive\r\n")
-        exchange.parts = [b"".join([*head, b"\r\n"]), *response.body]
+        body = () if exchange.method == "HEAD" else response.body
+        exchange.parts = [b"".join([*head, b"\r\n"]), *body]
         self._flush()
 
     def _flush(self) -> None:

@@ -1,35 +1,87 @@
 """Messages of the Open Inference Protocol, apart from how they travel, and what a signature makes of a request."""
 
+import asyncio
+import base64
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
+
+import numpy as np
 
 from formats.signature import Input, Signature
 from serving.errors import BadRequest
 from serving.predictor import Batch
-from serving.tensors import DTYPES, Buffer, Tensor, TensorError, convert, first_nan, from_raw, from_values
+from serving.tensors import (
+    DTYPES,
+    Buffer,
+    Tensor,
+    TensorError,
+    convert,
+    dates,
+    describe,
+    elements_of,
+    first_nan,
+    from_array,
+    from_raw,
+    from_values,
+    read_text,
+    to_array,
+)
+
+LARGE = 256 * 1024  # bytes; what is larger leaves the event loop while it is read or written
+
+# How MLServer's clients say what is inside a tensor. `np`, `pd` and `str` are what a signature says anyway.
+CONTENT_TYPES = ("np", "pd", "str", "base64", "datetime")
 
 
 @dataclass(frozen=True, slots=True)
 class GivenInput:
-    """An input as it came: either ``values`` (JSON or typed contents) or ``raw`` (binary), not checked against anything."""
+    """An input as it came: either ``values`` (JSON or typed contents) or ``raw`` (binary), not checked against anything.
+
+    :param datatype: empty when the form has none: the signature's then holds.
+    :param content_type: what the sender says of the values, see `CONTENT_TYPES`; `csv` for text that a table file holds.
+    """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
     values: list[Any] | None = None
     raw: Buffer | None = None
+    content_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
-    """One inference request. ``outputs`` empty means all the model has."""
+    """One inference request. ``outputs`` empty means all the model has.
+
+    :param form: `tensors` as the protocol has them; `frame`, one input per column; `array`, one input without a name.
+    """
 
     inputs: Sequence[GivenInput]
     outputs: tuple[str, ...] = ()
     id: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
+    form: Literal["tensors", "frame", "array"] = "tensors"
+
+    async def bind(self, signature: Signature) -> Batch:
+        """See `bind` below. Large binary tensors are checked in a thread: numpy lets the event loop go on."""
+        if sum(len(item.raw or ()) for item in self.inputs) > LARGE:
+            return await asyncio.to_thread(bind, signature, self)
+        return bind(signature, self)
+
+
+class Request(Protocol):
+    """A request that was read, here or in the helper."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def parameters(self) -> dict[str, Any]: ...
+
+    async def bind(self, signature: Signature) -> Batch:
+        """See `bind` below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +100,7 @@ def bind(signature: Signature, request: InferRequest) -> Batch:
 
     :raises BadRequest: naming the input, what came, and what is expected.
     """
-    known = [item.name for item in signature.inputs]
-    given: dict[str, GivenInput] = {}
-    for item in request.inputs:
-        if item.name in given:
-            raise BadRequest(f'input "{item.name}" came twice')
-        if item.name not in known:
-            raise BadRequest(f'no input "{item.name}"{_nearest(item.name, known)}; expected {_list(known)}')
-        given[item.name] = item
-    missing = [name for name in known if name not in given]
-    if missing:
-        raise BadRequest(f"missing {_list(missing)}; this model takes {_list(known)}")
-    tensors = tuple(_bind_input(item, given[item.name]) for item in signature.inputs)
+    tensors = _bind_inputs(signature, request)
     rows = tensors[0].shape[0]
     for tensor in tensors:
         if tensor.shape[0] != rows:
@@ -70,10 +111,54 @@ def bind(signature: Signature, request: InferRequest) -> Batch:
     return Batch(tensors, _bind_outputs(signature, request.outputs))
 
 
+def _bind_inputs(signature: Signature, request: InferRequest) -> tuple[Tensor, ...]:
+    first = signature.inputs[0]
+    if request.form == "array":
+        if len(signature.inputs) > 1:
+            known = [item.name for item in signature.inputs]
+            raise BadRequest(f"rows without names came; this model takes the columns {_list(known)}")
+        return (_bind_input(first, replace(request.inputs[0], name=first.name)),)
+    if request.form == "frame" and signature.layout == "matrix":
+        return (_bind_matrix(first, request.inputs),)
+    given = _in_order([item.name for item in signature.inputs], request.inputs)
+    return tuple(_bind_input(expected, item) for expected, item in zip(signature.inputs, given, strict=True))
+
+
+def _in_order(known: list[str], inputs: Sequence[GivenInput]) -> list[GivenInput]:
+    """The inputs in the order of ``known``, each once."""
+    given: dict[str, GivenInput] = {}
+    for item in inputs:
+        if item.name in given:
+            raise BadRequest(f'input "{item.name}" came twice')
+        if item.name not in known:
+            raise BadRequest(f'no input "{item.name}"{_nearest(item.name, known)}; expected {_list(known)}')
+        given[item.name] = item
+    missing = [name for name in known if name not in given]
+    if missing:
+        raise BadRequest(f"missing {_list(missing)}; this model takes {_list(known)}")
+    return [given[name] for name in known]
+
+
+def _bind_matrix(expected: Input, columns: Sequence[GivenInput]) -> Tensor:
+    """A matrix from columns, by the names that its sample has for them."""
+    if expected.columns is None:
+        raise BadRequest(f'named columns came; this model takes one matrix, "{expected.name}", without names')
+    bound = [
+        _bind_input(Input(item.name, expected.datatype, (-1,), expected.nullable), item)
+        for item in _in_order(list(expected.columns), columns)
+    ]
+    rows = bound[0].shape[0]
+    if any(tensor.shape[0] != rows for tensor in bound):
+        raise BadRequest("the columns have different numbers of rows, expected the same in each")
+    matrix = np.stack([to_array(tensor) for tensor in bound], axis=1)
+    return from_array(expected.name, expected.datatype, matrix)
+
+
 def _bind_input(expected: Input, given: GivenInput) -> Tensor:
-    if given.datatype != "BYTES" and given.datatype not in DTYPES:
+    datatype = given.datatype or expected.datatype
+    if datatype != "BYTES" and datatype not in DTYPES:
         known = ", ".join([*DTYPES, "BYTES"])
-        raise BadRequest(f'input "{expected.name}": datatype "{given.datatype}" is unknown; the protocol has {known}')
+        raise BadRequest(f'input "{expected.name}": datatype "{datatype}" is unknown; the protocol has {known}')
     shape = given.shape
     if len(shape) == len(expected.shape) + 1 == 2 and shape[1] == 1:
         shape = shape[:1]  # a column may come as [n, 1]
@@ -84,14 +169,11 @@ def _bind_input(expected: Input, given: GivenInput) -> Tensor:
     if shape[0] == 0:
         raise BadRequest(f'input "{expected.name}": 0 rows came, expected at least 1')
     try:
-        if given.raw is not None:
-            tensor = from_raw(expected.name, given.datatype, shape, given.raw)
-        else:
-            # A wrong datatype is told before the values are judged by it.
-            convert(Tensor(expected.name, given.datatype, (0,), b""), expected.datatype)
-            values = _flat_column(given)
-            tensor = from_values(expected.name, given.datatype, shape, values, nullable=expected.nullable)
-        tensor = convert(tensor, expected.datatype)
+        tensor = convert(_encode(expected, given, datatype, shape), expected.datatype)
+        if expected.content_type == "datetime":
+            tensor = dates(tensor)
+        elif given.content_type == "datetime":
+            raise TensorError(f"dates came, expected {expected.datatype}")
     except TensorError as error:
         raise BadRequest(f'input "{expected.name}": {error}') from None
     if not expected.nullable and (row := first_nan(tensor)) is not None:
@@ -99,9 +181,35 @@ def _bind_input(expected: Input, given: GivenInput) -> Tensor:
     return tensor
 
 
-def _flat_column(given: GivenInput) -> Any:
-    """The values of a column that came nested, as its shape [n, 1] says."""
+def _encode(expected: Input, given: GivenInput, datatype: str, shape: tuple[int, ...]) -> Tensor:
+    """:raises TensorError: what came is not of ``datatype``, or that is not of the signature's kind."""
     values = given.values
+    if given.content_type == "base64" and datatype == "BYTES":
+        values = _from_base64(given)
+    elif given.raw is not None:
+        return from_raw(expected.name, datatype, shape, given.raw)
+    # A wrong datatype is told before the values are judged by it.
+    convert(Tensor(expected.name, datatype, (0,), b""), expected.datatype)
+    if given.content_type == "csv":
+        values = read_text(expected.datatype, given.values or [], nullable=expected.nullable)
+    elif datatype != expected.datatype and None in (values or ()):
+        datatype = expected.datatype  # integers of which some are missing, where the model takes floats
+    return from_values(expected.name, datatype, shape, _flat_column(given, values), nullable=expected.nullable)
+
+
+def _from_base64(given: GivenInput) -> list[Any]:
+    elements = given.values if given.raw is None else [bytes(item) for item in elements_of(given.raw)]
+    decoded = []
+    for index, item in enumerate(elements or ()):
+        try:
+            decoded.append(None if item is None else base64.b64decode(item, validate=True))
+        except (ValueError, TypeError):
+            raise TensorError(f"element {index} is {describe(item)}, expected base64 text") from None
+    return decoded
+
+
+def _flat_column(given: GivenInput, values: list[Any] | None) -> Any:
+    """The values of a column that came nested, as its shape [n, 1] says."""
     if given.shape[1:] == (1,) and values and all(isinstance(row, list) and len(row) == 1 for row in values):
         return [row[0] for row in values]
     return values

@@ -1,5 +1,7 @@
 """What `/metrics` shows (Prometheus). Label values come from the manifest and from our own code, never from a request."""
 
+from collections.abc import Mapping
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -86,8 +88,8 @@ class Metrics:
             "image_info", "Always 1; the bundle served and the key that sealed it", ("bundle", "key")
         )
 
-    def show(self, routes: dict[str, Route]) -> None:
-        """Set what the manifest alone decides."""
+    def show(self, routes: Mapping[str, Route]) -> None:
+        """Set the weights that hold now."""
         for route in routes.values():
             for version in route.versions.values():
                 self.weight.labels(route.name, version.name).set(version.weight)

@@ -1,13 +1,13 @@
 """The protocol's JSON messages, with the binary tensor extension: bytes to `InferRequest`, `InferResponse` to bytes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import orjson
 
 from serving.errors import BadRequest
-from serving.messages import GivenInput, InferRequest, InferResponse
+from serving.messages import CONTENT_TYPES, GivenInput, InferRequest, InferResponse
 from serving.tensors import DTYPES, Buffer, Tensor, describe, to_strings
 
 
@@ -15,8 +15,8 @@ from serving.tensors import DTYPES, Buffer, Tensor, describe, to_strings
 class Form:
     """How the client wants its outputs: ``binary`` for those that ``named`` does not list."""
 
-    binary: bool
-    named: dict[str, bool]
+    binary: bool = False
+    named: dict[str, bool] = field(default_factory=dict)
 
     def is_binary(self, name: str) -> bool:
         return self.named.get(name, self.binary)
@@ -36,6 +36,8 @@ def parse(body: bytes, head_length: int | None) -> tuple[InferRequest, Form]:
     given = message.get("inputs")
     if not isinstance(given, list) or not given:
         raise BadRequest(f"inputs is {_seen(message, 'inputs')}, expected an array with an object for each input")
+    parameters = _object(message.get("parameters", {}), "parameters")
+    frame = _content_type(parameters, "parameters") == "pd"
     inputs = []
     start = 0
     for place, item in enumerate(given):
@@ -46,9 +48,8 @@ def parse(body: bytes, head_length: int | None) -> tuple[InferRequest, Form]:
     identifier = message.get("id", "")
     if not isinstance(identifier, str):
         raise BadRequest(f"id is {describe(identifier)}, expected a string")
-    parameters = _object(message.get("parameters", {}), "parameters")
     outputs, form = _outputs(message.get("outputs", []), binary=parameters.get("binary_data_output") is True)
-    return InferRequest(inputs, outputs, identifier, parameters), form
+    return InferRequest(inputs, outputs, identifier, parameters, "frame" if frame else "tensors"), form
 
 
 def render(response: InferResponse, form: Form) -> tuple[int | None, list[Buffer]]:
@@ -107,10 +108,11 @@ def _input(item: dict[str, Any], place: str, tail: memoryview | None, start: int
         raise BadRequest(f'input "{name}": shape is {_seen(item, "shape")}, expected an array of sizes such as [1, 4]')
     parameters = _object(item.get("parameters", {}), f'input "{name}": parameters')
     size = parameters.get("binary_data_size")
+    content_type = _content_type(parameters, f'input "{name}"')
     if size is None:
         if "data" not in item:
             raise BadRequest(f'input "{name}": data is missing')
-        return GivenInput(name, datatype, tuple(shape), values=item["data"]), start
+        return GivenInput(name, datatype, tuple(shape), values=item["data"], content_type=content_type), start
     if type(size) is not int or size < 0:
         raise BadRequest(f'input "{name}": binary_data_size is {describe(size)}, expected a number of bytes')
     if "data" in item:
@@ -121,7 +123,17 @@ def _input(item: dict[str, Any], place: str, tail: memoryview | None, start: int
         raise BadRequest(
             f'input "{name}": binary_data_size is {size}, but {len(tail) - start} bytes are left in the body'
         )
-    return GivenInput(name, datatype, tuple(shape), raw=tail[start : start + size]), start + size
+    end = start + size
+    return GivenInput(name, datatype, tuple(shape), raw=tail[start:end], content_type=content_type), end
+
+
+def _content_type(parameters: dict[str, Any], place: str) -> str | None:
+    """What MLServer's clients say of a request or an input."""
+    given = parameters.get("content_type")
+    if given is not None and given not in CONTENT_TYPES:
+        known = ", ".join(CONTENT_TYPES)
+        raise BadRequest(f"{place}: content_type is {describe(given)}, expected one of {known}")
+    return given
 
 
 def _outputs(value: Any, *, binary: bool) -> tuple[tuple[str, ...], Form]:

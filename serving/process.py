@@ -165,7 +165,7 @@ class ModelProcess:
         self._link = await asyncio.open_unix_connection(sock=ours, limit=READ_AHEAD)
         try:
             async with asyncio.timeout(START_SECONDS):
-                head, _ = await _receive(self._link[0])
+                head, _ = await receive(self._link[0])
         except TimeoutError:
             await self._give_up(f"{self._program.ref} is not loaded after {START_SECONDS} s")
         except (OSError, EOFError, ValueError):
@@ -204,10 +204,11 @@ async def _exchange(
     reader, writer = link
     writer.writelines(tensors.pack({"outputs": batch.outputs}, batch.inputs))
     await writer.drain()
-    return await _receive(reader)
+    return await receive(reader)
 
 
-async def _receive(reader: asyncio.StreamReader) -> tuple[dict[str, Any], list[Tensor]]:
+async def receive(reader: asyncio.StreamReader) -> tuple[dict[str, Any], list[Tensor]]:
+    """The next frame."""
     head, data = tensors.FRAME.unpack(await reader.readexactly(tensors.FRAME.size))
     return tensors.unpack(await reader.readexactly(head), await reader.readexactly(data))
 

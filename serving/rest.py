@@ -1,32 +1,43 @@
 """Routes of the REST side: which request means what. Whatever they mean is the service's business."""
 
-from typing import Any
-from urllib.parse import unquote
+from typing import Any, Literal
+from urllib.parse import parse_qs, unquote
 
 import orjson
 
+from serving import messages
 from serving import metrics as metrics_module
-from serving.errors import BadRequest, NotFound, Unavailable, WrongMethod
-from serving.http_messages import JSON, Request, Response
-from serving.oip_json import parse, parse_options, render
+from serving.errors import BadEncoding, BadRequest, NotFound, Unavailable, WrongMethod
+from serving.helper import Helper, is_far
+from serving.http_messages import Request, Response
+from serving.messages import LARGE
+from serving.oip_json import Form, parse_options
 from serving.service import Service
-
-BINARY = b"application/octet-stream"
+from serving.settings import Settings
+from serving.wire import ARROW, BINARY, JSON, MEDIA, Wanted, parse, render
 
 
 class Rest:
     """A `Handler` over a service."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, helper: Helper, settings: Settings) -> None:
         self._service = service
+        self._helper = helper
+        self._settings = settings
 
     async def __call__(self, request: Request) -> Response:
         path = [unquote(part) for part in request.target.partition("?")[0].strip("/").split("/")]
         match path:
             case ["v2", "models", route, "infer"]:
-                return await self._infer(request, route, "")
+                return await self._infer(request, route, "", self._wanted(request, "oip"))
             case ["v2", "models", route, "versions", version, "infer"]:
-                return await self._infer(request, route, version)
+                return await self._infer(request, route, version, self._wanted(request, "oip"))
+            case ["v2", "models", route, "invocations"]:
+                return await self._infer(request, route, "", self._wanted(request, "mlflow"))
+            case ["v2", "models", route, "versions", version, "invocations"]:
+                return await self._infer(request, route, version, self._wanted(request, "mlflow"))
+            case ["invocations"]:
+                return await self._infer(request, self._service.only_route, "", self._wanted(request, "mlflow"))
             case ["v2", "repository", *rest]:
                 return self._repository(request, rest)
         _expect(request, "GET")
@@ -35,7 +46,7 @@ class Rest:
                 return _json(self._service.server_metadata())
             case ["v2", "health", "live"]:
                 return _json({"live": True})
-            case ["v2", "health", "ready"]:
+            case ["v2", "health", "ready"] | ["ping"] | ["health"]:  # the last two are MLflow's
                 return _json({"ready": self._service.ready}, 200 if self._service.ready else 503)
             case ["v2", "models", route]:
                 return _json(self._service.model_metadata(route, ""))
@@ -51,19 +62,46 @@ class Rest:
                 return Response(200, [self._service.metrics.render()], ((b"content-type", content_type),))
         raise NotFound("no such path; the Open Inference Protocol starts at /v2")
 
-    async def _infer(self, request: Request, route: str, version: str) -> Response:
+    async def _infer(self, request: Request, route: str, version: str, wanted: Wanted) -> Response:
         _expect(request, "POST")
-        message, form = parse(request.body, _head_length(request))
+        if is_far(wanted, request.body):
+            async with self._helper.read(wanted, request.body) as (far, form):
+                return await self._answer(request, route, version, far, form, wanted.answer)
+        message, form = parse(wanted, request.body)
+        return await self._answer(request, route, version, message, form, wanted.answer)
+
+    async def _answer(
+        self, request: Request, route: str, version: str, message: messages.Request, form: Form, kind: str
+    ) -> Response:
         key = routing_key(request.headers.get(b"x-routing-key"), message.parameters)
         answer = await self._service.infer(route, version, message, key=key, call=request.call)
-        head_length, body = render(answer, form)
+        large = sum(len(output.data) for output in answer.outputs if not form.is_binary(output.name)) > LARGE
+        write = self._helper.render(kind, answer, form) if large or kind == "arrow" else None
+        head_length, body = await write if write is not None else render(kind, answer, form)
         headers = [(b"x-model-version", answer.version.encode())]
         if head_length is None:
-            headers.append((b"content-type", JSON))
+            headers.append((b"content-type", ARROW if kind == "arrow" else JSON))
         else:
             headers.append((b"content-type", BINARY))
             headers.append((b"inference-header-content-length", b"%d" % head_length))
         return Response(200, body, tuple(headers))
+
+    def _wanted(self, request: Request, kind: Literal["oip", "mlflow"]) -> Wanted:
+        """How the body came and the answer is to go, as the headers and the address say."""
+        given = request.headers.get(b"content-type", JSON).partition(b";")[0].strip().lower()
+        if kind == "mlflow" and given not in (JSON, *MEDIA):
+            known = ", ".join(name.decode() for name in (JSON, *MEDIA))
+            raise BadEncoding(f"Content-Type {given.decode('latin-1')!r} is unknown here; {known} are taken")
+        arrow = ARROW in request.headers.get(b"accept", b"").lower()
+        outputs = parse_qs(request.target.partition("?")[2]).get("outputs", [""])[0]
+        return Wanted(
+            MEDIA.get(given, kind),
+            "arrow" if arrow else kind,
+            _head_length(request) if kind == "oip" and given not in MEDIA else None,
+            ("predict",) if kind == "mlflow" else tuple(filter(None, outputs.split(","))),
+            self._settings.max_rows,
+            self._settings.max_body,
+        )
 
     def _repository(self, request: Request, path: list[str]) -> Response:
         _expect(request, "POST")
@@ -104,7 +142,8 @@ def _head_length(request: Request) -> int | None:
 
 
 def _expect(request: Request, method: str) -> None:
-    if request.method != method:
+    """HEAD asks for what GET answers, without its body."""
+    if request.method != method and (request.method, method) != ("HEAD", "GET"):
         raise WrongMethod(request.method, method)
 
 

@@ -2,22 +2,26 @@
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from formats.manifest import Manifest, Member, Model
 from serving.errors import NotFound, Refusal
 
 
 class Version:
-    """A model version as a route offers it. ``name`` is its version in the protocol."""
+    """A model version as a route offers it. ``name`` is its version in the protocol.
 
-    __slots__ = ("model", "name", "route", "weight")
+    :ivar weight: its share now; ``sealed_weight`` is the manifest's, ``bounds`` what it may become without another image.
+    """
 
-    def __init__(self, route: str, name: str, model: Model, weight: int) -> None:
+    __slots__ = ("bounds", "model", "name", "route", "sealed_weight", "weight")
+
+    def __init__(self, route: str, name: str, model: Model, weight: int, bounds: tuple[int, int] = (0, 100)) -> None:
         self.route = route
         self.name = name
         self.model = model
-        self.weight = weight
+        self.weight = self.sealed_weight = weight
+        self.bounds = bounds
 
 
 class Route:
@@ -26,7 +30,17 @@ class Route:
     def __init__(self, name: str, versions: Sequence[Version]) -> None:
         self.name = name
         self.versions = {version.name: version for version in versions}
-        self._total = sum(version.weight for version in versions)
+        self.reweigh({})
+
+    def reweigh(self, weights: Mapping[str, int]) -> None:
+        """Give versions other weights than the manifest's; those not named get that back."""
+        for version in self.versions.values():
+            version.weight = weights.get(version.name, version.sealed_weight)
+        self._total = sum(version.weight for version in self.versions.values())
+
+    @property
+    def weights(self) -> dict[str, int]:
+        return {version.name: version.weight for version in self.versions.values()}
 
     def named(self, name: str) -> Version:
         """:raises NotFound: with the versions there are."""
@@ -64,7 +78,7 @@ def routes(manifest: Manifest) -> dict[str, Route]:
 
 
 def _version(route: str, names: dict[str, str], models: dict[str, Model], member: Member) -> Version:
-    return Version(route, names[member.ref], models[member.ref], member.weight)
+    return Version(route, names[member.ref], models[member.ref], member.weight, member.bounds)
 
 
 def _version_names(members: Sequence[Model]) -> dict[str, str]:

@@ -21,7 +21,7 @@ import pickle
 import socket
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -158,17 +158,19 @@ def check_estimator(model: Any) -> None:
 # --- Features and answers: the path that the check and production share ------------------------------------------------
 
 
-def features(layout: str, inputs: "list[tensors.Tensor]") -> Any:
+def features(signature: dict[str, Any], inputs: "list[tensors.Tensor]") -> Any:
     """What the estimator is called with: a list of strings, an array, or a DataFrame with the training's columns."""
+    layout = signature["layout"]
     if layout == "text":
         return tensors.to_strings(inputs[0])
     if layout == "matrix":
         return tensors.to_array(inputs[0])
-    return data_frame({tensor.name: tensor for tensor in inputs})
+    dates = {item["name"] for item in signature["inputs"] if "content_type" in item}
+    return data_frame({tensor.name: tensor for tensor in inputs}, dates)
 
 
-def data_frame(columns: "dict[str, tensors.Tensor]") -> Any:
-    """A DataFrame as pandas itself would read the columns: NaN where a value is missing, its own dtype for strings."""
+def data_frame(columns: "dict[str, tensors.Tensor]", dates: Collection[str]) -> Any:
+    """A DataFrame as pandas itself would read the columns: NaN where a value is missing, its own dtypes for text and dates."""
     try:
         import pandas as pd  # noqa: PLC0415  # the model's own library
     except ImportError:
@@ -180,7 +182,9 @@ def data_frame(columns: "dict[str, tensors.Tensor]") -> Any:
     text_dtype = pd.Series(["text"]).dtype  # `str` since pandas 3, object before; all-null columns keep it, too
     series = {}
     for name, tensor in columns.items():
-        if tensor.datatype == "BYTES":
+        if name in dates:
+            series[name] = pd.Series(pd.to_datetime(tensors.to_strings(tensor)))
+        elif tensor.datatype == "BYTES":
             values = [math.nan if item is None else item for item in tensors.to_strings(tensor)]
             series[name] = pd.Series(values, dtype=text_dtype)
         else:
@@ -262,7 +266,7 @@ def _candidates(
     kinds = {name: _column_kind(name, [row[name] for row in sample]) for name in columns}
     if trained is not None:
         _check_columns([str(name) for name in trained], columns)
-        yield "frame", _frame_inputs(model, [str(name) for name in trained], kinds, sample)
+        yield from _frames(model, [str(name) for name in trained], kinds, sample)
         return
     if len(columns) == 1 and kinds[columns[0]] == "BYTES":
         if columns != ["text"]:
@@ -281,16 +285,17 @@ def _candidates(
                 f"the sample has {len(columns)} columns, the model was trained on {width}",
                 "Give the sample one column per feature, in the order of the training.",
             )
-        yield "matrix", [_input("input", "FP64", [-1, width], nullable=_has_null(sample, columns))]
+        matrix = _input("input", "FP64", [-1, width], nullable=_has_null(sample, columns))
+        yield "matrix", [matrix | ({"columns": columns} if all(columns) else {})]
     if "BYTES" in kinds.values() or importlib.util.find_spec("pandas") is not None:
-        yield "frame", _frame_inputs(model, columns, kinds, sample)
+        yield from _frames(model, columns, kinds, sample)
 
 
 def _try(
     model: Any, layout: str, inputs: list[dict[str, Any]], columns: list[str], sample: list[dict[str, Any]]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     signature: dict[str, Any] = {"layout": layout, "inputs": inputs, "outputs": []}
-    rows = features(layout, encode(signature, columns, sample))
+    rows = features(signature, encode(signature, columns, sample))
     answers = {}
     for name in METHODS:
         if not callable(getattr(model, name, None)):
@@ -322,7 +327,8 @@ def encode(signature: dict[str, Any], columns: list[str], sample: list[dict[str,
             shape = (len(sample),)
             values = [row[item["name"]] for row in sample]
         try:
-            made.append(tensors.from_values(item["name"], item["datatype"], shape, values, nullable=item["nullable"]))
+            tensor = tensors.from_values(item["name"], item["datatype"], shape, values, nullable=item["nullable"])
+            made.append(tensors.dates(tensor) if "content_type" in item else tensor)
         except tensors.TensorError as error:
             raise RunnerError("sample-mismatch", f"column {item['name']!r}: {error}") from None
     return made
@@ -338,7 +344,7 @@ def _find_nullable(model: Any, signature: dict[str, Any], columns: list[str], sa
         row = {**sample[0], **dict.fromkeys(names)}
         attempt = {**signature, "inputs": [{**item, "nullable": True} for item in signature["inputs"]]}
         try:
-            answer(model, "predict", features(attempt["layout"], encode(attempt, columns, [row])), 1)
+            answer(model, "predict", features(attempt, encode(attempt, columns, [row])), 1)
         except Exception:  # noqa: BLE001  # whatever it raises, it does not take nulls
             return False
         return True
@@ -352,6 +358,31 @@ def _find_nullable(model: Any, signature: dict[str, Any], columns: list[str], sa
         every = works([name for names in named.values() for name in names])
         for item in candidates:
             item["nullable"] = every or (len(candidates) > 1 and works(named[item["name"]]))
+
+
+def _frames(
+    model: Any, order: list[str], kinds: dict[str, str], sample: list[dict[str, Any]]
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A frame whose dates are text, then one that has them as dates; first where an encoder inside learned dates."""
+    plain = _frame_inputs(model, order, kinds, sample)
+    dates = [item for item in plain if item["datatype"] == "BYTES" and _are_dates(item, sample)]
+    candidates = [plain]
+    if dates:
+        candidates.append([item | {"content_type": "datetime"} if item in dates else item for item in plain])
+    learned = {name for name, values in _encoded(model) if values.dtype.kind == "M"}
+    if any(item["name"] in learned for item in dates):
+        candidates.reverse()
+    for inputs in candidates:
+        yield "frame", inputs
+
+
+def _are_dates(item: dict[str, Any], sample: list[dict[str, Any]]) -> bool:
+    values = [row[item["name"]] for row in sample]
+    try:
+        tensors.dates(tensors.from_values(item["name"], "BYTES", (len(sample),), values, nullable=True))
+    except tensors.TensorError:
+        return False
+    return True
 
 
 def _frame_inputs(
@@ -419,7 +450,11 @@ def _column_kind(name: str, values: list[Any]) -> str:
 
 def _known_categories(model: Any) -> dict[str, list[Any]]:
     """Column name to the categories that a fitted encoder inside the model knows for it."""
-    known = {}
+    return {name: [item for item in values.tolist() if isinstance(item, str)] for name, values in _encoded(model)}
+
+
+def _encoded(model: Any) -> Iterator[tuple[str, Any]]:
+    """Columns that a fitted encoder inside the model takes, each with the array of its categories."""
     for part in _parts(model):
         for _, transformer, columns in getattr(part, "transformers_", ()):
             if isinstance(columns, str | slice) or not all(isinstance(name, str) for name in columns):
@@ -427,9 +462,7 @@ def _known_categories(model: Any) -> dict[str, list[Any]]:
             for step in (transformer, *(step for _, step in getattr(transformer, "steps", ()))):
                 categories = getattr(step, "categories_", None)
                 if isinstance(categories, list) and len(categories) == len(columns):
-                    for name, values in zip(columns, categories, strict=True):
-                        known[name] = [item for item in values.tolist() if isinstance(item, str)]
-    return known
+                    yield from zip(columns, categories, strict=True)
 
 
 def _has_null(sample: list[dict[str, Any]], columns: list[str]) -> bool:
@@ -551,16 +584,16 @@ def serve(model: Any, signature: dict[str, Any], link: socket.socket) -> None:
     try:
         _send(link, {"ready": True})
         while True:
-            _answer_frame(model, signature["layout"], datatypes, link)
+            _answer_frame(model, signature, datatypes, link)
     except (EOFError, ConnectionError):
         return
 
 
-def _answer_frame(model: Any, layout: str, datatypes: dict[str, str], link: socket.socket) -> None:
+def _answer_frame(model: Any, signature: dict[str, Any], datatypes: dict[str, str], link: socket.socket) -> None:
     head_size, data_size = tensors.FRAME.unpack(_read(link, tensors.FRAME.size))
     head, inputs = tensors.unpack(_read(link, head_size), _read(link, data_size))
     try:
-        rows = features(layout, inputs)
+        rows = features(signature, inputs)
         count = inputs[0].shape[0]
         outputs = [
             tensors.from_array(name, datatypes[name], answer(model, name, rows, count)) for name in head["outputs"]

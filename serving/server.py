@@ -18,6 +18,7 @@ from serving.access import Access
 from serving.admission import Door
 from serving.batching import Batcher
 from serving.errors import Refusal, ServingError
+from serving.helper import Helper
 from serving.http1 import Http
 from serving.logs import Log
 from serving.messages import bind
@@ -28,6 +29,7 @@ from serving.routing import routes
 from serving.sealed import Sealed
 from serving.service import Service
 from serving.settings import Settings
+from serving.weights import WeightsFile
 
 BACKLOG = 1024
 CLOSE_SECONDS = 2  # for answers that are written but not read yet
@@ -90,15 +92,23 @@ class Server:
         }
         self._batchers = {ref: Batcher(process) for ref, process in self._processes.items()}
         self._door = Door(settings)
-        self._service = Service(image.manifest, found, self._batchers, door=self._door, metrics=metrics)
+        self._service = Service(
+            image.manifest, found, self._batchers, door=self._door, metrics=metrics, max_rows=settings.max_rows
+        )
         access = Access(metrics, log)
-        self._http = Http(Rest(self._service), self._door, access, settings)
+        self._weights = WeightsFile(settings.weights_file, found, metrics, log) if settings.weights_file else None
+        self._watching: asyncio.Task[None] | None = None
+        self._helper = Helper(settings, log)
+        self._http = Http(Rest(self._service, self._helper, settings), self._door, access, settings)
         self._grpc = grpc_server.create(self._service, access, settings)
         self._listener: asyncio.Server | None = None
 
     async def listen(self, address: Address) -> None:
         """Open both ports: from here on the server is live, and says that it is not ready."""
         loop = asyncio.get_running_loop()
+        if self._weights is not None:
+            self._weights.look()  # before the first request
+            self._watching = loop.create_task(self._weights.watch())
         try:
             self._listener = await loop.create_server(
                 self._http.connect, address.host, address.rest_port, backlog=BACKLOG
@@ -143,10 +153,12 @@ class Server:
 
     async def close(self) -> None:
         """Close both ports and every connection after what is written to it, and end the models."""
+        if self._watching is not None:
+            self._watching.cancel()
         if self._listener is not None:
             self._listener.close()
         await asyncio.gather(self._http.close(CLOSE_SECONDS), self._grpc.stop(CLOSE_SECONDS))
-        await asyncio.gather(*(process.stop() for process in self._processes.values()))
+        await asyncio.gather(self._helper.stop(), *(process.stop() for process in self._processes.values()))
 
     async def _check_answers(self, model: Model) -> None:
         rows = approved.sealed(self._image.root / model.path, model)

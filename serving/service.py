@@ -10,8 +10,8 @@ from serving import __version__
 from serving.access import Call
 from serving.admission import Door
 from serving.batching import Batcher
-from serving.errors import Forbidden, NotFound, ServingError, Unavailable
-from serving.messages import InferRequest, InferResponse, bind
+from serving.errors import Forbidden, NotFound, ServingError, TooLarge, Unavailable
+from serving.messages import InferResponse, Request
 from serving.metrics import Metrics, VersionMetrics
 from serving.routing import Route, Version
 
@@ -30,6 +30,7 @@ class Service:
         *,
         door: Door,
         metrics: Metrics,
+        max_rows: int,
     ) -> None:
         self.manifest = manifest
         self.door = door
@@ -37,6 +38,7 @@ class Service:
         self.started = False  # set once every model has answered its sealed rows as approved
         self._routes = routes
         self._batchers = batchers
+        self._max_rows = max_rows
         self._counters = {
             (version.route, version.name): VersionMetrics(metrics, version)
             for route in routes.values()
@@ -44,6 +46,17 @@ class Service:
         }
 
     # --- Health and metadata
+
+    @property
+    def only_route(self) -> str:
+        """The route of a bundle that has one, for addresses that name none.
+
+        :raises NotFound: it has several.
+        """
+        if len(self._routes) > 1:
+            known = ", ".join(f"/v2/models/{name}/invocations" for name in self._routes)
+            raise NotFound(f"this server has several models: ask one of {known}")
+        return next(iter(self._routes))
 
     @property
     def ready(self) -> bool:
@@ -78,7 +91,8 @@ class Service:
             "parameters": {
                 "version": chosen.name,
                 "release_digest": chosen.model.release_digest,
-                "weights": {item.name: item.weight for item in found.versions.values()},
+                "weights": found.weights,
+                "bounds": {item.name: list(item.bounds) for item in found.versions.values()},
             },
         }
 
@@ -103,9 +117,7 @@ class Service:
 
     # --- Inference
 
-    async def infer(
-        self, route: str, version: str, request: InferRequest, *, key: str | None, call: Call
-    ) -> InferResponse:
+    async def infer(self, route: str, version: str, request: Request, *, key: str | None, call: Call) -> InferResponse:
         """Answer ``request`` with ``version``, or when that is empty with the version that weights and ``key`` choose.
 
         :raises ServingError: see `errors.py`.
@@ -117,8 +129,10 @@ class Service:
         counters = self._counters[chosen.route, chosen.name]
         counters.exposure["version" if version else "chance" if key is None else "key"].inc()
         try:
-            batch = bind(chosen.model.signature, request)
+            batch = await request.bind(chosen.model.signature)
             call.rows = batch.rows
+            if batch.rows > self._max_rows:
+                raise TooLarge(f"{batch.rows} rows came, at most {self._max_rows} are taken at once")
             outputs = await self._batchers[chosen.model.ref].predict(batch)
             counters.rows.inc(batch.rows)
         except ServingError as error:
@@ -146,6 +160,10 @@ def _tensors(signature: Signature) -> dict[str, Any]:
         parameters: dict[str, Any] = {"nullable": item.nullable}
         if item.categories is not None:
             parameters["categories"] = list(item.categories)
+        if item.content_type is not None:
+            parameters["content_type"] = item.content_type
+        if item.columns is not None:
+            parameters["columns"] = list(item.columns)
         inputs.append(
             {"name": item.name, "datatype": item.datatype, "shape": list(item.shape), "parameters": parameters}
         )

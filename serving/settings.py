@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from formats import digest
 from serving.errors import Refusal
@@ -16,7 +17,9 @@ class Settings:
 
     key_fingerprint: str | None = None  # of the key that must have signed the manifest
     log_level: str = "info"
+    weights_file: Path | None = None  # other weights than the manifest's, within their bounds
     max_body: int = 64 * MIB  # of one request, REST and gRPC, after decompression
+    max_rows: int = 1_000_000  # of one request
     max_concurrency: int = 512  # inference requests under way at once; more are told to come back
     drain_seconds: int = 20  # for requests under way after SIGTERM
     read_seconds: int = 30  # for a request to arrive; a body gets more by its size
@@ -28,7 +31,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     faults = []
     defaults = Settings()
     numbers: dict[str, int] = {}
-    for name in ("max_body", "max_concurrency", "drain_seconds", "read_seconds", "predict_seconds"):
+    for name in ("max_body", "max_rows", "max_concurrency", "drain_seconds", "read_seconds", "predict_seconds"):
         text = environment.get(_variable(name)) or str(getattr(defaults, name))
         if text.isascii() and text.isdigit() and int(text) >= 1:
             numbers[name] = int(text)
@@ -45,7 +48,9 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
             faults.append(f"{_variable('key_fingerprint')}: {error}")
     if faults:
         raise Refusal("; ".join(faults))
-    return Settings(key_fingerprint=fingerprint, log_level=level, **numbers)
+    weights = environment.get(_variable("weights_file"))
+    weights_file = Path(weights) if weights else None
+    return Settings(key_fingerprint=fingerprint, log_level=level, weights_file=weights_file, **numbers)
 
 
 def _variable(name: str) -> str:

@@ -9,7 +9,8 @@ import json
 import math
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -146,6 +147,45 @@ def convert(tensor: Tensor, datatype: str) -> Tensor:
         raise TensorError(f"datatype {tensor.datatype} came, expected {datatype}")
     data = np.frombuffer(tensor.data, dtype=DTYPES[tensor.datatype]).astype(DTYPES[datatype]).tobytes()
     return Tensor(tensor.name, datatype, tensor.shape, data)
+
+
+def dates(tensor: Tensor) -> Tensor:
+    """A BYTES tensor of ISO 8601 dates or times, all in one form: `2026-01-31T09:30:00.000000`.
+
+    :raises TensorError: an element is something else, or has a time zone.
+    """
+    elements = []
+    for index, text in enumerate(to_strings(tensor)):
+        try:
+            moment = datetime.fromisoformat(text) if text is not None else None
+        except ValueError:
+            raise TensorError(
+                f"element {index} is {describe(text)}, expected a date or time in ISO 8601 such as 2026-01-31T09:30:00"
+            ) from None
+        if moment is not None and moment.tzinfo is not None:
+            raise TensorError(f"element {index} is {describe(text)}, expected no time zone")
+        elements.append(b"" if moment is None else moment.isoformat(timespec="microseconds").encode())
+    return replace(tensor, data=join_elements(elements))
+
+
+def read_text(datatype: str, texts: Sequence[str], *, nullable: bool) -> list[Any]:
+    """Values that were written as text, as in CSV: an empty one is missing, where a value may be.
+
+    :raises TensorError: a text is no value of ``datatype``.
+    """
+    if datatype == "BYTES":
+        return [None if nullable and not text else text for text in texts]
+    if datatype == "BOOL":
+        read: Any = {"true": True, "false": False, "1": True, "0": False}.__getitem__
+    else:
+        read = float if datatype.startswith("FP") else int
+    values = []
+    for index, text in enumerate(texts):
+        try:
+            values.append(read(text.strip().lower().replace("_", "?")) if text else None)  # Python's 1_000 is no number
+        except (KeyError, ValueError):
+            raise TensorError(_misfit(datatype, index, text, nullable=nullable)) from None
+    return values
 
 
 def first_nan(tensor: Tensor) -> int | None:

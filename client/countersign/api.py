@@ -193,6 +193,9 @@ class Api:
     def bake(self, name: str) -> models.Build:
         return models.Build.from_wire(_json(self._post(f"{_bundle(name)}/bake", {})))
 
+    def roll_back(self, name: str, current: str) -> models.Bundle:
+        return models.Bundle.from_wire(_json(self._post(f"{_bundle(name)}/rollback", {"current": current})))
+
     def builds(self, bundle: str | None) -> Iterator[models.Build]:
         return (models.Build.from_wire(item) for item in self._pages(f"{_V1}/builds", {"bundle": bundle}))
 

@@ -10,7 +10,7 @@ from countersign import cards, checks, collecting, config, downloading, models, 
 from countersign.api import Api
 from countersign.cache import Cache
 from countersign.collecting import Facts, Plan
-from countersign.errors import NotSignedIn, Trouble
+from countersign.errors import NotSignedIn, Trouble, Unusable
 from countersign.progress import OnProgress, silent
 from countersign.transport import Note, Transport
 
@@ -279,6 +279,18 @@ class Client:
     def bake(self, name: str) -> models.Build:
         """Ask for an image of the bundle as it is now."""
         return self.api.bake(refs.parse_name(name))
+
+    def roll_back(self, name: str) -> models.Bundle:
+        """Put the previous image of the bundle in front again: the newest whose versions are all still approved.
+
+        :raises Unusable: it has no image yet.
+        """
+        bundle = self.bundle(name)
+        if not bundle.image_digest:
+            raise Unusable(
+                f"{bundle.name} has no image yet", hint=f"`countersign bundle bake {bundle.name}` asks for one."
+            )
+        return self.api.roll_back(bundle.name, bundle.image_digest)
 
     def builds(self, bundle: str | None = None) -> Iterator[models.Build]:
         """Builds, newest first; of one bundle, when it is named."""

@@ -241,10 +241,16 @@ class Change(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Diff(Record):
-    """What changed from ``base`` to ``ref``; no ``changes`` means the two would run the same."""
+    """What changed from ``base`` to ``ref``; no ``changes`` means the two would run the same.
+
+    :param compatibility: for callers of ``base``: `unchanged`, `backward`, `forward` or `breaking`; of the last two,
+        ``breaks`` say why.
+    """
 
     ref: str
     base: str | None = None
+    compatibility: str | None = None
+    breaks: tuple[str, ...] = ()
     changes: tuple[Change, ...] = _each(Change)
 
 

@@ -5,10 +5,17 @@ from portal.api.builds import accepted
 from portal.api.calls import Call
 from portal.api.contract import operation
 from portal.api.documents.base import Listing, Nothing
-from portal.api.documents.bundles import BuildDocument, BundleContent, BundleDocument, BundlePage, NewBundle
-from registry import bundles
+from portal.api.documents.bundles import (
+    BuildDocument,
+    BundleContent,
+    BundleDocument,
+    BundlePage,
+    NewBundle,
+    Rollback,
+)
+from registry import builds, bundles
 from registry.access import Permission
-from registry.errors import AlreadyExists, Blocked, NotFound, NotInTeam
+from registry.errors import AlreadyExists, Blocked, NotFound, NotInTeam, Stale
 
 
 @operation("GET", "/bundles", answers={200: BundlePage})
@@ -76,6 +83,23 @@ def bake(call: Call, team: str, name: str, body: Nothing) -> Answer:  # noqa: AR
     """
     bundle = bundles.get(call.session, f"{team}/{name}", actor=call.actor)
     return accepted(call, bundles.bake(call.session, bundle, actor=call.actor).id)
+
+
+@operation(
+    "POST",
+    "/bundles/<team>/<name>/rollback",
+    answers={200: BundleDocument},
+    needs=Permission.BAKE,
+    refuses=(NotInTeam, Blocked, Stale),
+)
+def roll_back(call: Call, team: str, name: str, body: Rollback) -> Answer:
+    """Put the previous image of a bundle in front again.
+
+    It is the newest released before the current one whose versions are all still approved. Routes stay as they are.
+    """
+    bundle = bundles.get(call.session, f"{team}/{name}", actor=call.actor)
+    builds.roll_back(call.session, bundle, actor=call.actor, seen=body.current)
+    return _answer(call, bundle.full_name)
 
 
 def _answer(call: Call, full_name: str, *, status: int = 200, location: str | None = None) -> Answer:

@@ -69,6 +69,7 @@ def bundle(team: str, name: str) -> Answer:
         form=form,
         history=history.items,
         resolution=bundles.resolve(session, found),
+        previous=builds.previous_image(session, found),
         isolation=waiting.isolation(session),
         may_edit=access.may(Permission.EDIT_BUNDLE, found.team_id),
         may_bake=access.may(Permission.BAKE, found.team_id),
@@ -94,6 +95,15 @@ def bake(team: str, name: str) -> BaseResponse:
     found = bundles.get(db.session(), f"{team}/{name}", actor=g.actor)
     build = bundles.bake(db.session(), found, actor=g.actor)
     return redirect(url_for("builds.build", build_id=build.id), 303)
+
+
+@bp.post("/<team>/<name>/rollback")
+def roll_back(team: str, name: str) -> BaseResponse:
+    """Put the previous image in front again."""
+    found = bundles.get(db.session(), f"{team}/{name}", actor=g.actor)
+    builds.roll_back(db.session(), found, actor=g.actor, seen=request.form.get("seen", ""))
+    flash("The previous image is the current one again. Whoever runs the bundle's image has to run that one.", "ok")
+    return redirect(_url(found.full_name), 303)
 
 
 @bp.post("/proposals/<uuid:build_id>/accept")

@@ -59,6 +59,7 @@ def two(team: str, name: str, a: int, b: int) -> str:
         version=version,
         is_default=default is not None and default.number == a,
         verdict=_verdict(found, base),
+        compatibility=found.compatibility,
         metrics=metrics(found),
         parts_=_parts(found),
         card=found.card,

@@ -160,7 +160,8 @@ class Portal(Served):
             for file, other in zip(version["files"], base["files"], strict=True)
             if file["digest"] != other["digest"]
         ]
-        return 200, {"ref": version["ref"], "base": base["ref"], "changes": changed}
+        broken = {"compatibility": "breaking", "breaks": ["The input text is no longer taken."]}
+        return 200, {"ref": version["ref"], "base": base["ref"], "changes": changed, **(broken if changed else {})}
 
     def get_report(self, name: str, ref: str, step: str, **_: Any) -> Any:
         return 200, {
@@ -247,6 +248,12 @@ class Portal(Served):
         bundle = self._of(self.bundles, name)
         self._guard(bundle, headers)
         bundle.update(json.loads(body), revision=bundle["revision"] + 1)
+        return 200, bundle
+
+    def roll_back(self, name: str, body: bytes, **_: Any) -> Any:
+        bundle = self._of(self.bundles, name)
+        assert json.loads(body) == {"current": bundle["image_digest"]}
+        bundle["image_digest"] = bundle.pop("previous")
         return 200, bundle
 
     def bake(self, name: str, **_: Any) -> Any:
@@ -390,6 +397,7 @@ Portal.routes = [
     ("GET", r"/api/v1/bundles/(?P<name>[^/]+/[^/]+)", Portal.get_bundle),
     ("PUT", r"/api/v1/bundles/(?P<name>[^/]+/[^/]+)", Portal.put_bundle),
     ("POST", r"/api/v1/bundles/(?P<name>[^/]+/[^/]+)/bake", Portal.bake),
+    ("POST", r"/api/v1/bundles/(?P<name>[^/]+/[^/]+)/rollback", Portal.roll_back),
     ("GET", r"/api/v1/builds", Portal.list_builds),
     ("GET", r"/api/v1/builds/(?P<item>[^/]+)", Portal.get_build),
     ("GET", r"/api/v1/builds/(?P<item>[^/]+)/log", Portal.get_log),

@@ -229,6 +229,7 @@ def test_reading_verbs(pushed, folder):
     diff = run("diff", f"{NAME}:2", f"{NAME}:1")
     assert "model.joblib" in diff.stdout
     assert f"{NAME}:1 -> {NAME}:2" in diff.stderr
+    assert "Callers must change.\n  The input text is no longer taken." in diff.stderr
     assert run("diff", f"{NAME}:2", f"{NAME}:1", "--exit-code").exit_code == 1
     assert run("diff", f"{NAME}:2", f"{NAME}:2", "--exit-code").exit_code == 0
 
@@ -298,6 +299,16 @@ def test_a_log_is_followed_until_the_build_ends(pushed, pauses):
     followed = run("logs", "-f", "b1")
     assert (followed.exit_code, followed.stdout) == (0, "running ✓\ndone ✓\n")
     assert {call.headers["range"] for call in pushed.calls("GET", "/log")} >= {"bytes=0-", "bytes=12-"}
+
+
+def test_rollback_returns_to_the_previous_image(pushed):
+    old, new = (f"sha256:{digit * 64}" for digit in "12")
+    bundle = {"name": "payments/voice", "routes": [], "revision": 1, "image_digest": new, "previous": old}
+    pushed.bundles["payments/voice"] = bundle
+    assert old in run("rollback", "payments/voice").stdout
+    bundle["image_digest"] = None
+    refused = run("rollback", "payments/voice")
+    assert (refused.exit_code != 0, "has no image yet" in refused.stderr) == (True, True)
 
 
 def test_a_failed_build_exits_9(pushed):

@@ -109,6 +109,7 @@ ROUTES: dict[str, Row] = {
     "bundles.new": Row(BUILDERS, {}),
     "bundles.bundle": Row(STAFF, model),
     "bundles.bake": Row(BUILDERS, model),
+    "bundles.roll_back": Row(BUILDERS, model),
     "bundles.accept": Row(BUILDERS, build),
     "builds.index": Row(STAFF, {}),
     "builds.build": Row(STAFF, build),

@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
+from registry import audit, bundles, catalog, clock, jobs, proofs
 from registry import builds as baking
-from registry import bundles, catalog, jobs, proofs
-from registry.errors import NotFound, WrongStage
+from registry.errors import Blocked, NotFound, NotInTeam, WrongStage
 from registry.orm.catalog import RegisteredModel
 from registry.orm.image import Build, BuildState, Image, Rebuild
 from registry.orm.job import Job, JobKind, JobState
@@ -246,3 +246,99 @@ def test_bundles_that_hold_a_model_are_found(world):
         model = session.scalars(select(RegisteredModel)).one()
         assert [found.full_name for found in bundles.holding(session, model)] == [DESK, MODEL]
         assert [found.full_name for found in bundles.listing(session, Cursor(), actor=world.kim).items] == [DESK, MODEL]
+
+
+# -------------------------------------------------------------------------------------------------------- rolling back
+
+
+@pytest.fixture
+def three(world):
+    """Images of three versions, the third in front; their digests."""
+    digests = []
+    for _ in range(3):
+        approved(world)
+        if not digests:
+            bundle(world)
+        with world.write() as session:
+            build = bundles.bake(session, get(session, world), actor=world.ana)
+            digests.append(factories.released_image(session, build).digest)
+    return digests
+
+
+def roll_back(world, seen, actor=None):
+    def act(session):
+        return baking.roll_back(session, get(session, world), actor=actor or world.ana, seen=seen).digest
+
+    return act
+
+
+def current(world):
+    with world.read() as session:
+        return get(session, world).current_image.digest
+
+
+def test_rolling_back_goes_one_image_at_a_time(world, three):
+    for seen, there in ((three[2], three[1]), (three[1], three[0])):
+        with world.write() as session:
+            assert roll_back(world, seen)(session) == there
+        assert current(world) == there
+    refused(world.database, Blocked, roll_back(world, three[0]))
+    with world.read() as session:
+        assert proofs.verify(session)
+
+
+def test_rolling_back_twice_at_once_goes_back_once(world, three):
+    def act():
+        with world.write() as session:
+            roll_back(world, three[2])(session)
+
+    assert kinds(at_once(act, act)) == ["NoneType", "Stale"]
+    assert current(world) == three[1]
+
+
+def test_an_image_with_a_version_that_is_no_longer_approved_is_passed_over(world, three):
+    with world.write() as session:
+        version = world.version(session, 2)
+        version.approved_until = clock.now() - timedelta(days=1)
+        audit.record(session, audit.Action.VERSION_TAGGED, actor=world.ana, subject=version)
+    with world.write() as session:
+        assert roll_back(world, three[2])(session) == three[0]
+
+
+def test_others_do_not_roll_back(world, three):
+    refused(world.database, NotInTeam, roll_back(world, three[2], actor=world.lea))
+    assert current(world) == three[2]
+
+
+# ------------------------------------------------------------------------------------- callers that would have to change
+
+
+def ready_with_signature(session, world, *columns):
+    version = factories.checking_version(session, world)
+    factories.checking.pass_checks(
+        session,
+        version,
+        factories.reports(),
+        lock=factories.lock_document(),
+        signature=factories.signature_document(*columns),
+    )
+    return factories.reload(session, version, actor=world.ana)
+
+
+def test_a_change_that_breaks_callers_waits_for_the_bundles_owner(world):
+    """`auto` is for retraining: what the callers of a route send must go on working."""
+    approved(world)
+    bundle(world)
+    with world.write() as session:
+        factories.released_image(session, bundles.bake(session, get(session, world), actor=world.ana))
+    for columns in ((), ("amount",)):
+        with world.write() as session:
+            factories.approve(session, world, ready_with_signature(session, world, *columns))
+    _, second, third = builds_of(world)
+    assert second.state is BuildState.QUEUED
+    assert (third.state, third.job_id) == (BuildState.PROPOSED, None)
+    told = "approved; callers of route feedback would have to change. The input text is no longer taken."
+    assert told in third.reason
+    with world.write() as session:
+        bundles.accept(session, baking.get_build(session, third.id, actor=world.ana), actor=world.ana)
+    assert builds_of(world)[-1].state is BuildState.QUEUED

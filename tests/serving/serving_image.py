@@ -378,3 +378,9 @@ def frame_input(rows):
 def outputs_of(response):
     assert response.status_code == 200, response.text
     return {output["name"]: output for output in response.json()["outputs"]}
+
+
+def kill(pid):
+    """End one process at once, and wait until it is gone."""
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not Path(f"/proc/{pid}").exists(), f"process {pid} to end")

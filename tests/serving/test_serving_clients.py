@@ -1,5 +1,7 @@
 """Clients that other people wrote, unchanged: tritonclient in its three ways, and plain grpcio on the protocol's definition."""
 
+import asyncio
+import json
 import subprocess
 import sys
 
@@ -9,9 +11,13 @@ import pytest
 import requests
 import serving_image as si
 import tritonclient.grpc as triton_grpc
+import tritonclient.grpc.aio as triton_grpc_aio
 import tritonclient.http as triton_http
+import tritonclient.http.aio as triton_http_aio
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from tritonclient.utils import InferenceServerException
+
+from serving.tensors import DTYPES
 
 TEXTS = ["my card was stolen", "the app crashes at login", "apply for a loan"]
 
@@ -92,7 +98,40 @@ def test_triton_http_reads_our_errors(http):
     assert {item["name"] for item in http.get_model_repository_index()} == {"feedback", "mixed", "customers"}
 
 
+def test_triton_http_asyncio(server, trained):
+    async def ask():
+        async with triton_http_aio.InferenceServerClient(f"127.0.0.1:{server.rest_port}") as client:
+            assert await client.is_server_ready()
+            return await client.infer("feedback", [text_tensor(triton_http_aio)], model_version="1")
+
+    answer = asyncio.run(ask())
+    assert decoded(answer.as_numpy("predict")) == trained["voice-1"].estimator.predict(TEXTS).tolist()
+
+
 # --- tritonclient over gRPC
+
+
+def test_triton_grpc_asyncio(server, trained):
+    async def ask():
+        async with triton_grpc_aio.InferenceServerClient(server.grpc) as client:
+            assert await client.is_server_ready()
+            return await client.infer("feedback", [text_tensor(triton_grpc_aio)], model_version="2")
+
+    answer = asyncio.run(ask())
+    assert decoded(answer.as_numpy("predict")) == trained["voice-2"].estimator.predict(TEXTS).tolist()
+
+
+@pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
+def test_triton_grpc_compressed(rpc, trained, algorithm):
+    rows = np.random.default_rng(1).normal(size=(5, 4))
+    result = rpc.infer("mixed", [matrix_tensor(triton_grpc, rows)], compression_algorithm=algorithm)
+    assert result.as_numpy("predict").tolist() == trained["matrix"].estimator.predict(rows.copy()).tolist()
+
+
+def test_triton_grpc_compressed_messages_are_bounded_by_what_they_hold(rpc):
+    with pytest.raises(InferenceServerException) as caught:
+        rpc.infer("mixed", [matrix_tensor(triton_grpc, np.zeros((320_000, 4)))], compression_algorithm="gzip")
+    assert "RESOURCE_EXHAUSTED" in caught.value.status()
 
 
 def test_triton_grpc(rpc, trained):
@@ -278,6 +317,44 @@ def test_plain_grpc_half_precision_comes_raw(plain, trained):
     answer = plain.call("ModelInfer", model_name="mixed", inputs=[described], raw_input_contents=[rows.tobytes()])
     expected = trained["matrix"].estimator.predict(rows.astype(float))
     assert np.frombuffer(answer.raw_output_contents[0], "?").tolist() == expected.tolist()
+
+
+# Where the .proto has room for a number; FP16 travels raw only.
+CONTENTS = {
+    **dict.fromkeys(("INT8", "INT16", "INT32"), "int_contents"),
+    **dict.fromkeys(("UINT8", "UINT16", "UINT32"), "uint_contents"),
+    "INT64": "int64_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+}
+NUMBERS = {name: kind for name, kind in DTYPES.items() if name != "BOOL"}
+
+
+@pytest.mark.parametrize("datatype", NUMBERS)
+def test_every_number_is_taken_in_every_way(server, plain, trained, datatype):
+    """JSON, binary, raw and typed: the model's answer is the same from each."""
+    rows = np.array([[1, 2, 3, 4], [4, 3, 2, 1]], dtype=NUMBERS[datatype])
+    expected = trained["forest"].estimator.predict(rows.astype(float)).tolist()
+    described = {"name": "input", "datatype": datatype, "shape": [2, 4]}
+    as_json = server.infer("mixed", [described | {"data": rows.tolist()}], version="forest-1")
+    assert si.outputs_of(as_json)["predict"]["data"] == expected
+    asked = {"model_name": "mixed", "model_version": "forest-1"}
+    raw = plain.call("ModelInfer", inputs=[described], raw_input_contents=[rows.tobytes()], **asked)
+    assert np.frombuffer(raw.raw_output_contents[0], "<i8").tolist() == expected
+    if datatype in CONTENTS:
+        inputs = [described | {"contents": {CONTENTS[datatype]: rows.reshape(-1).tolist()}}]
+        written = plain.call("ModelInfer", inputs=inputs, **asked)
+        assert list(written.outputs[0].contents.int64_contents) == expected
+    binary = [described | {"parameters": {"binary_data_size": rows.nbytes}}]
+    head = json.dumps({"inputs": binary}).encode()
+    response = requests.post(
+        f"{server.rest}/v2/models/mixed/versions/forest-1/infer",
+        data=head + rows.tobytes(),
+        headers={"Inference-Header-Content-Length": str(len(head))},
+        timeout=10,
+    )
+    assert si.outputs_of(response)["predict"]["data"] == expected
 
 
 def test_both_sides_are_ready_together(server, rpc):

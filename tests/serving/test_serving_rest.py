@@ -423,3 +423,36 @@ def test_compressed_bodies_are_bounded_and_whole(server, encoding, body, status)
     response = post(server, "/v2/models/mixed/infer", body, Content_Encoding=encoding)
     assert response.status_code == status
     assert response.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [
+        ("gzip", "gzip"),
+        ("deflate;q=0.5, gzip", "deflate"),
+        ("gzip;q=0, deflate", "deflate"),
+        ("br, identity", None),
+        ("gzip;q=0.0", None),
+    ],
+)
+def test_answers_are_compressed_where_the_client_takes_it(server, accepted, encoding):
+    rows = [[0.0, 0.0, 0.0, 0.0]] * 500
+    response = server.infer("mixed", si.matrix_input(rows), headers={"Accept-Encoding": accepted})
+    assert response.headers.get("content-encoding") == encoding
+    assert response.headers.get("vary") == (encoding and "accept-encoding")
+    assert len(si.outputs_of(response)["predict"]["data"]) == 500
+    assert (int(response.headers["content-length"]) < 1500) is (encoding is not None)
+    small = server.infer("mixed", si.matrix_input(rows[:1]), headers={"Accept-Encoding": accepted})
+    assert "content-encoding" not in small.headers  # below a kilobyte it would cost more than it saves
+
+
+def test_head_is_get_without_its_body(server):
+    with requests.Session() as session:
+        for path in ("/v2/health/ready", "/v2/models/mixed", "/v2/models/nothing"):
+            head = session.head(server.rest + path, timeout=5)
+            got = session.get(server.rest + path, timeout=5)
+            assert (head.status_code, head.headers["content-length"]) == (
+                got.status_code,
+                got.headers["content-length"],
+            )
+            assert head.content == b""

@@ -76,7 +76,8 @@ def test_a_text_model(trained):
 def test_a_matrix_keeps_the_order_of_the_sample(trained):
     found = trained["matrix"].introspection
     assert found["columns"] == ["z", "b", "y", "a"]
-    assert found["signature"]["inputs"] == [{"name": "input", "datatype": "FP64", "shape": [-1, 4], "nullable": False}]
+    matrix = {"name": "input", "datatype": "FP64", "shape": [-1, 4], "nullable": False, "columns": ["z", "b", "y", "a"]}
+    assert found["signature"]["inputs"] == [matrix]
     assert [item["datatype"] for item in found["signature"]["outputs"]] == ["BOOL", "FP64", "FP64"]
 
 

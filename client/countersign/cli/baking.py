@@ -67,6 +67,18 @@ def bake(app: App, *, name: str, wait: str | None) -> None:
     show_one(app, build)
 
 
+@click.command("rollback")
+@click.argument("name", metavar="TEAM/BUNDLE")
+@with_app
+def rollback_command(app: App, *, name: str) -> None:
+    """Put the previous image of a bundle in front again.
+
+    It is the newest before the current one whose versions are all still approved. Routes stay as they are, so the next
+    bake goes forward again.
+    """
+    _show(app, app.client.roll_back(name))
+
+
 @click.group("builds", cls=Listing)
 def builds_command() -> None:
     """List, show and retry builds."""

@@ -26,6 +26,12 @@ VERSION_COLUMNS = [
     column("Digest", "artifact_digest"),
     column("Created", "created_at"),
 ]
+CALLERS = {
+    "unchanged": "Callers: what it takes and answers is the same.",
+    "backward": "Callers keep working: whoever calls the base can call it unchanged.",
+    "forward": "Callers must change; its own requests also fit the base.",
+    "breaking": "Callers must change.",
+}
 NO_MODELS = "No models. `countersign init --name team/model` begins one."
 
 
@@ -120,6 +126,10 @@ def diff_command(app: App, *, ref: str, base: str | None, exit_code: bool) -> No
         app.out.item(diff.to_dict(), [], name="ref")
     else:
         app.out.note(f"{diff.base or 'nothing approved yet'} -> {diff.ref}")
+        if diff.compatibility:
+            app.out.note(CALLERS[diff.compatibility])
+        for reason in diff.breaks:
+            app.out.note(f"  {reason}")
         columns = [column("Section"), column("What", "path"), column("Before"), column("After")]
         app.out.items((change.to_dict() for change in diff.changes), columns, name="path", empty="No difference.")
     if exit_code and diff.changes:

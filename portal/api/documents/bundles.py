@@ -146,6 +146,13 @@ class NewBundle(BundleContent):
     name: FullName
 
 
+class Rollback(Input):
+    """Going back from one image to the one before it."""
+
+    current: Digest
+    """Digest of the image to leave: asking twice does not go back twice."""
+
+
 class StepDocument(Document):
     """A finished step of a build."""
 

@@ -1,7 +1,7 @@
 """Lineage and differences of versions as JSON."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from portal.api.documents.base import Digest, Document
@@ -69,6 +69,10 @@ class DiffDocument(Document):
     ref: str
     base: str | None
     """Null when nothing was approved before: then everything is new."""
+    compatibility: Literal["unchanged", "backward", "forward", "breaking"] | None
+    """For callers. `backward`: those of `base` can call `ref` unchanged; `forward`: those of `ref` can be answered by `base`."""
+    breaks: list[str]
+    """What stops callers of `base` at `ref`, one sentence each."""
     changes: list[ChangeDocument]
 
     @classmethod
@@ -92,6 +96,8 @@ class DiffDocument(Document):
         return cls(
             ref=f"{found.version.model.full_name}:{found.version.number}",
             base=f"{found.base.model.full_name}:{found.base.number}" if found.base else None,
+            compatibility=found.compatibility.kind if found.compatibility else None,
+            breaks=list(found.compatibility.reasons) if found.compatibility else [],
             changes=[
                 ChangeDocument(section=section, path=change.name, before=change.before, after=change.after)
                 for section, changes in sections

@@ -51,6 +51,7 @@ OPERATIONS: dict[str, frozenset[object] | None] = {
     "bundles.show_bundle": STAFF,
     "bundles.change_bundle": BUILDERS,
     "bundles.bake": BUILDERS,
+    "bundles.roll_back": BUILDERS,
     "builds.list_builds": STAFF,
     "builds.show_build": STAFF,
     "builds.retry_build": BUILDERS,

@@ -1,6 +1,7 @@
 """Bundles, builds and their logs, images and jobs."""
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
@@ -214,3 +215,18 @@ def test_a_job_leads_to_its_build(ana, running):
     build, job, _ = running
     told = ana.get(f"/jobs/{job.hex}").get_json()
     assert (told["kind"], told["state"], told["subject"]) == ("bake", "running", f"/api/v1/builds/{build}")
+
+
+def test_rolling_back_names_the_image_to_leave(world, ana):
+    digests = []
+    for number in (1, 2):
+        with world.write() as session:
+            factories.approved_version(session, world)
+            if number == 1:
+                factories.bundle(session, world)
+        build = ana.post(f"{DESK}/bake").get_json()["id"]
+        with world.write() as session:
+            digests.append(factories.released_image(session, session.get_one(Build, UUID(build))).digest)
+    problem(ana.post(f"{DESK}/rollback", {"current": digests[0]}), 412, "stale")
+    assert ana.post(f"{DESK}/rollback", {"current": digests[1]}).get_json()["image_digest"] == digests[0]
+    problem(ana.post(f"{DESK}/rollback", {"current": digests[0]}), 409, "blocked")

@@ -234,3 +234,28 @@ def test_there_is_no_such_bundle_and_private_ones_look_the_same(world, visit) ->
     assert browser.get("/bundles/payments/secret").status_code == 404
     assert "payments/secret" not in browser.get("/bundles").text
     assert visit("ana").get("/bundles/payments/secret").status_code == 200
+
+
+# --------------------------------------------------------------------------------------------------- rolling back
+
+
+def test_the_previous_image_is_a_button_away(world: World, visit: Callable[[str], Browser]) -> None:
+    digests = []
+    for number in (1, 2):
+        with world.write() as session:
+            factories.approved_version(session, world)
+            if number == 1:
+                factories.bundle(session, world)
+        with world.write() as session:
+            build = bundles.bake(session, bundles.get(session, "payments/desk", actor=world.ana), actor=world.ana)
+            digests.append(factories.released_image(session, build).digest)
+        text = visit("ana").get(DESK).text
+        assert ("Roll back" in text) is (number == 2)
+    assert "Roll back" not in visit("kim").get(DESK).text
+    assert visit("lea").act(f"{DESK}/rollback", seen=digests[1]).status_code == 403
+    browser = visit("ana")
+    assert browser.act(f"{DESK}/rollback", seen=digests[1]).status_code == 303
+    text = browser.get(DESK).text
+    assert "The previous image is the current one again." in words(text)
+    assert digests[0] in text
+    assert browser.act(f"{DESK}/rollback", seen=digests[1]).status_code == 412

@@ -86,3 +86,15 @@ def test_there_is_nothing_to_compare_with_yet(world, ana):
     version(world)
     assert ana.get(f"{VOICE}/compare").location == f"{VOICE}/versions"
     assert ana.get(f"{VOICE}/compare/1...2").status_code == 404
+
+
+def test_callers_are_told_whether_they_must_change(world, ana, pair):
+    said = words(ana.get(f"{VOICE}/compare/1...2").text)
+    assert "Same contract What it takes and answers is the same." in said
+    with world.write() as session:
+        found = factories.checking_version(session, world)
+        signature = factories.signature_document("amount")
+        checking.pass_checks(session, found, factories.reports(), lock=factories.lock_document(), signature=signature)
+    said = words(ana.get(f"{VOICE}/compare/2...3").text)
+    assert "Callers must change Requests for one do not fit the other:" in said
+    assert "The input text is no longer taken. The input amount is needed and was not." in said

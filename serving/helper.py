@@ -1,0 +1,194 @@
+"""A process beside the server that reads and writes what is large, or hostile: the event loop goes on meanwhile.
+
+It is started with the first such body. A fault or a bomb ends it, its request fails, and the next one starts another.
+"""
+
+import asyncio
+import contextlib
+import os
+import resource
+import socket
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from formats.signature import Signature
+from serving import errors, wire
+from serving.errors import ServingError, TooLarge, Unavailable
+from serving.logs import Log
+from serving.messages import LARGE, InferRequest, InferResponse
+from serving.oip_json import Form
+from serving.predictor import Batch
+from serving.process import PASSED_ON, READ_AHEAD, receive
+from serving.settings import MIB, Settings
+from serving.tensors import FRAME, Buffer, Tensor, pack, unpack
+from serving.wire import Wanted
+
+COMMAND = "helper"
+START = Path(__file__).parents[1] / "start.py"
+# Memory of the process: its libraries, and a body as Python values, which take up to so many times its size.
+LIBRARIES, GROWTH = 1024 * MIB, 16
+
+
+def is_far(wanted: Wanted, body: Buffer) -> bool:
+    """Whether ``body`` is for the helper to read. Binary tensors are not: they are taken as they are."""
+    return wanted.kind in wire.FOREIGN or (wanted.head_length or len(body)) > LARGE
+
+
+class FarRequest:
+    """A request that was read in the helper, and stays there until it is bound."""
+
+    def __init__(self, helper: "Helper", number: int, head: dict[str, Any]) -> None:
+        self.id: str = head["id"]
+        self.parameters: dict[str, Any] = head["parameters"]
+        self.number: int | None = number
+        self._helper = helper
+
+    async def bind(self, signature: Signature) -> Batch:
+        number, self.number = self.number, None
+        head, tensors = await self._helper.call({"do": "bind", "number": number, "signature": signature.to_dict()})
+        return Batch(tuple(tensors), tuple(head["outputs"]))
+
+
+class Helper:
+    """The server's side: one call at a time."""
+
+    def __init__(self, settings: Settings, log: Log) -> None:
+        self._settings = settings
+        self._log = log
+        self._turn = asyncio.Lock()
+        self._process: asyncio.subprocess.Process | None = None
+        self._link: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._count = 0
+        self._unused: list[int] = []  # read, and then not bound: to be forgotten
+
+    @contextlib.asynccontextmanager
+    async def read(self, wanted: Wanted, body: Buffer) -> AsyncIterator[tuple[FarRequest, Form]]:
+        """:raises ServingError: see `wire.parse`."""
+        self._count += 1
+        unused, self._unused = self._unused, []
+        head = {"do": "parse", "number": self._count, "unused": unused, "wanted": asdict(wanted)}
+        number = self._count
+        said, _ = await self.call(head, [Tensor("body", "UINT8", (len(body),), body)])
+        request = FarRequest(self, number, said)
+        try:
+            yield request, Form(**said["form"])
+        finally:
+            if request.number is not None:
+                self._unused.append(number)
+
+    async def render(self, kind: str, response: InferResponse, form: Form) -> tuple[int | None, list[Buffer]]:
+        """See `wire.render`."""
+        told = {"route": response.route, "version": response.version, "release_digest": response.release_digest}
+        head = {"do": "render", "kind": kind, "form": asdict(form), "id": response.id, **told}
+        said, parts = await self.call(head, list(response.outputs))
+        return said["head_length"], [part.data for part in parts]
+
+    async def call(
+        self, head: dict[str, Any], tensors: list[Tensor] | None = None
+    ) -> tuple[dict[str, Any], list[Tensor]]:
+        seconds = self._settings.read_seconds
+        async with self._turn:
+            try:
+                async with asyncio.timeout(seconds):
+                    reader, writer = self._link or await self._start()
+                    writer.writelines(pack(head, tensors or ()))
+                    await writer.drain()
+                    said, answer = await receive(reader)
+            except TimeoutError:
+                await self.stop()
+                raise TooLarge(
+                    f"the body or its answer could not be converted within {seconds} s; send fewer rows"
+                ) from None
+            except asyncio.CancelledError:
+                await asyncio.shield(self.stop())  # the next answer on this socket would be another's
+                raise
+            except (OSError, EOFError, ValueError):
+                await self.stop()
+                raise TooLarge("the body takes more memory than allowed once it is read, or broke its reader") from None
+        if "error" in said:
+            raise getattr(errors, said["error"])(said["message"])
+        return said, answer
+
+    async def stop(self) -> None:
+        if self._link is not None:
+            self._link[1].close()
+            self._link = None
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+            self._process = None
+
+    async def _start(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        ours, theirs = socket.socketpair()
+        memory = LIBRARIES + GROWTH * self._settings.max_body
+        with theirs:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-B", str(START), COMMAND, str(theirs.fileno()), str(memory)),
+                stdin=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL,  # a reader's panic may quote what a client sent
+                pass_fds=[theirs.fileno()],
+                env={name: os.environ[name] for name in PASSED_ON if name in os.environ},
+                start_new_session=True,
+            )
+        self._link = await asyncio.open_unix_connection(sock=ours, limit=READ_AHEAD)
+        self._log.info("helper started", pid=self._process.pid)
+        return self._link
+
+
+# --- The process
+
+
+def main(descriptor: int, memory: int) -> int:
+    """Answer calls until the server closes the socket."""
+    with contextlib.suppress(ValueError, OSError):  # macOS has no such limit
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    kept: dict[int, InferRequest] = {}
+    with socket.socket(fileno=descriptor) as link, link.makefile("rb") as file:
+        while start := file.read(FRAME.size):
+            sizes = FRAME.unpack(start)
+            head, tensors = unpack(file.read(sizes[0]), file.read(sizes[1]))
+            for part in pack(*_answer(kept, head, tensors)):
+                link.sendall(part)
+    return 0
+
+
+def _answer(
+    kept: dict[int, InferRequest], head: dict[str, Any], given: list[Tensor]
+) -> tuple[dict[str, Any], list[Tensor]]:
+    try:
+        if head["do"] == "parse":
+            return _parse(kept, head, given[0]), []
+        if head["do"] == "bind":
+            return _bind(kept, head)
+        return _render(head, given)
+    except ServingError as error:
+        return {"error": type(error).__name__, "message": str(error)}, []
+    except MemoryError:
+        return {"error": "TooLarge", "message": "the body takes more memory than allowed once it is read"}, []
+
+
+def _parse(kept: dict[int, InferRequest], head: dict[str, Any], body: Tensor) -> dict[str, Any]:
+    for number in head["unused"]:
+        kept.pop(number, None)
+    wanted = head["wanted"]
+    request, form = wire.parse(Wanted(**wanted | {"outputs": tuple(wanted["outputs"])}), bytes(body.data))
+    kept[head["number"]] = request
+    return {"id": request.id, "parameters": request.parameters, "form": asdict(form)}
+
+
+def _bind(kept: dict[int, InferRequest], head: dict[str, Any]) -> tuple[dict[str, Any], list[Tensor]]:
+    request = kept.pop(head["number"], None)
+    if request is None:
+        raise Unavailable("the body was lost when its reader was restarted; send the request again")
+    batch = asyncio.run(request.bind(Signature.from_dict(head["signature"])))
+    return {"outputs": batch.outputs}, list(batch.inputs)
+
+
+def _render(head: dict[str, Any], outputs: list[Tensor]) -> tuple[dict[str, Any], list[Tensor]]:
+    response = InferResponse(head["route"], head["version"], head["release_digest"], head["id"], outputs)
+    head_length, parts = wire.render(head["kind"], response, Form(**head["form"]))
+    return {"head_length": head_length}, [Tensor("part", "UINT8", (len(part),), part) for part in parts]
