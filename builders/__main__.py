@@ -1,13 +1,19 @@
-"""The worker's command: ``python -m builders`` works through the queue; ``run BUNDLE`` runs a bundle's current image."""
+"""The worker's command: ``python -m builders`` works through the queue; ``run BUNDLE`` runs a bundle's current image.
+
+``rebuild SEALED`` bakes the image of a sealed manifest from what the store holds, and needs no database.
+"""
 
 import argparse
+import json
 import logging
 import sys
 from pathlib import Path
 
 from builders import platform, run
 from builders.containers import EngineError
+from builders.jobs import JobFailed
 from builders.smoke import NotReady
+from formats.manifest import BadSeal
 from registry import schema
 from registry.db import Database
 from registry.errors import RegistryError
@@ -24,11 +30,15 @@ def main(argv: list[str]) -> int:
     runner = commands.add_parser("run", help="run the current image of a bundle until stopped")
     runner.add_argument("bundle", help="team/bundle")
     runner.add_argument("--summary", type=Path, help="also write the addresses to this file")
+    rebuilder = commands.add_parser("rebuild", help="bake an image anew from its sealed manifest; print its digest")
+    rebuilder.add_argument("sealed", type=Path, help="the sealed manifest, as downloaded from the image's page")
     arguments = parser.parse_args(argv)
     try:
         settings = Settings.load()
         logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
         logging.getLogger("alembic").setLevel(logging.WARNING)
+        if arguments.command == "rebuild":
+            return _rebuild(arguments.sealed, platform.detect(settings, LocalStore(settings.store_dir.absolute())))
         database = Database(settings.url)
         if not schema.is_current(database):
             raise SettingsError("the database is not at the newest revision; run: flask --app wsgi registry db upgrade")
@@ -40,10 +50,17 @@ def main(argv: list[str]) -> int:
 
         logger.info("isolation: %s, Python %s. %s", found.isolation, found.base.target.python, found.note)
         Worker(settings, database, found.store, found).run()
-    except (SettingsError, platform.NotReady, EngineError, RegistryError, NotReady) as error:
+    except (SettingsError, platform.NotReady, EngineError, RegistryError, NotReady, JobFailed, BadSeal) as error:
         hint = getattr(error, "hint", "")
         print(f"{error} {hint}".rstrip(), file=sys.stderr)  # noqa: T201
         return 1
+    return 0
+
+
+def _rebuild(sealed: Path, found: platform.Platform) -> int:
+    from builders import rebuild  # noqa: PLC0415 - as above: the other commands start without it
+
+    print(json.dumps(rebuild.command(sealed, found), indent=1))  # noqa: T201 - the command's output
     return 0
 
 

@@ -1,6 +1,5 @@
 """From a build request to a released image: approval checked again, layers, plan, engine, smoke test, record."""
 
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -183,6 +182,7 @@ def _plan(
         if (layer := platform.site_layer(lock, f"{ENVIRONMENTS_PATH}/{environment_id(digest)}", job.name))
     ]
     job.log(f"environments: {', '.join(part.path.rpartition('/')[2] for part in environments)}")
+    platform.keep(canonical.dumps(lock.to_dict()) for lock in (platform.runtime_lock(), *locks.values()))
     app, app_files = platform.app_layer(job.name)
     models, described = [], []
     for release in releases:
@@ -234,16 +234,11 @@ def _model(release: Release, store: LocalStore, platform: Platform) -> tuple[Par
     }
     if release.synthetic:
         written["sealed.json"] = canonical.dumps(approved_rows(release, store))
-    small = {digests.of_bytes(data): data for data in written.values()}
+    platform.keep(written.values())
     files = [File(release.artifact, *release.files[release.artifact])]
     files += [File(name, digests.of_bytes(data), len(data)) for name, data in written.items()]
     files.sort(key=lambda file: file.path)
-    layer = layers.model_layer(
-        platform.layers,
-        release.path,
-        files,
-        lambda digest: io.BytesIO(small[digest]) if digest in small else store.open(digest),
-    )
+    layer = layers.model_layer(platform.layers, release.path, files, store.open)
     described = manifest.Model(
         ref=release.ref,
         model=release.model,

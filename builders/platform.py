@@ -1,12 +1,14 @@
 """What this worker bakes with: engine or host, base, layers and keys; found once at start."""
 
+import io
 import json
 import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -49,8 +51,16 @@ class Platform:
     layers: LayerStore
     store: LocalStore
     settings: Settings
-    audit_key: keys.FileSigner
-    release_key: keys.FileSigner
+
+    @cached_property
+    def audit_key(self) -> keys.Signer:
+        """Signs checkpoints of the audit log."""
+        return _key(self.settings.keys_dir / "audit.pem")
+
+    @cached_property
+    def release_key(self) -> keys.Signer:
+        """Signs what is inside images, and statements about them."""
+        return _key(self.settings.keys_dir / "release.pem")
 
     @property
     def isolation(self) -> str:
@@ -131,8 +141,16 @@ class Platform:
         )
 
     def app_layer(self, name: str) -> tuple[Any, tuple[File, ...]]:
-        """The layer of our own serving code, and its files."""
-        return runtimes.app_layer(CHECKOUT, base=self.base, store=self.layers, compiler=self.compiler(name))
+        """The layer of our own serving code, and its files; the modules are kept, so that a later release can rebuild it."""
+        sources = runtimes.app_sources(CHECKOUT)
+        self.keep(sources.values())
+        return runtimes.app_layer(sources, base=self.base, store=self.layers, compiler=self.compiler(name))
+
+    def keep(self, documents: Iterable[bytes]) -> None:
+        """Put small contents into the store, where a rebuild finds them by the digests in the sealed manifest."""
+        for data in documents:
+            if not self.store.has(digests.of_bytes(data)):
+                self.store.put(io.BytesIO(data))
 
     def _runtime_path(self) -> Path:
         folder = self.layers.root / "runtimes"
@@ -173,17 +191,7 @@ def detect(settings: Settings, store: LocalStore) -> Platform:
             if settings.isolation == "container":
                 raise NotReady(note) from error
             engine = None
-    settings.keys_dir.mkdir(parents=True, exist_ok=True)
-    return Platform(
-        base=base or host_base(),
-        engine=engine,
-        note=note,
-        layers=layers,
-        store=store,
-        settings=settings,
-        audit_key=_key(settings.keys_dir / "audit.pem"),
-        release_key=_key(settings.keys_dir / "release.pem"),
-    )
+    return Platform(base=base or host_base(), engine=engine, note=note, layers=layers, store=store, settings=settings)
 
 
 def _containers(settings: Settings, layers: LayerStore) -> tuple[Engine, Base]:
@@ -201,5 +209,6 @@ def _key(path: Path) -> keys.FileSigner:
     """The key in ``path``; made at the first start of an installation, and then to be backed up."""
     if path.exists():
         return keys.FileSigner(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     logger.info("made a new key: %s", path)
     return keys.generate(path)

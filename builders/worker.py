@@ -9,7 +9,7 @@ import time
 from datetime import timedelta
 from types import FrameType
 
-from builders import bake, check
+from builders import bake, check, rebuild
 from builders.jobs import Job, JobFailed
 from builders.platform import Platform
 from registry import jobs, proofs
@@ -20,6 +20,7 @@ from registry.settings import Settings
 from registry.store import LocalStore
 
 logger = logging.getLogger(__name__)
+DOES = {JobKind.CHECK: check, JobKind.BAKE: bake, JobKind.REBUILD: rebuild}
 REPORT_SECONDS = 30.0
 CHECKPOINT_SECONDS = 5.0
 
@@ -80,9 +81,8 @@ class Worker:
         return True
 
     def _do(self, job: Job) -> None:
-        module = check if job.kind is JobKind.CHECK else bake
         try:
-            module.run(job, self.store, self.platform)
+            DOES[job.kind].run(job, self.store, self.platform)
         except jobs.StaleFence:
             raise
         except JobFailed as error:
@@ -103,7 +103,7 @@ class Worker:
         job.log(f"failed: {error['message']} {error['hint']}".rstrip())
         with self.database.write() as session:
             if jobs.fail(session, job.id, job.fence, error=error, retry=retry):
-                (check if job.kind is JobKind.CHECK else bake).give_up(session, job, error)
+                DOES[job.kind].give_up(session, job, error)
 
     def _housekeep(self) -> None:
         now = time.monotonic()

@@ -78,6 +78,8 @@ class Action(enum.StrEnum):
     BUILD_RETRIED = "build:retried"
     BUILD_FAILED = "build:failed"
     IMAGE_RELEASED = "image:released"
+    IMAGE_REBUILD_REQUESTED = "image:rebuild_requested"
+    IMAGE_REBUILT = "image:rebuilt"
 
 
 class Acting(Protocol):

@@ -4,12 +4,14 @@ import base64
 import json
 from typing import Any
 
-from flask import Response, g, render_template, request
+from flask import Response, flash, g, redirect, render_template, request, url_for
 from werkzeug.exceptions import NotFound
+from werkzeug.wrappers import Response as BaseResponse
 
-from portal import db, snippets
+from portal import access, db, filters, snippets
 from portal.images import bp
-from registry import builds, paging
+from registry import builds, paging, rebuilds
+from registry.access import Permission
 from registry.orm.image import Image
 
 PAGE = 50
@@ -43,6 +45,8 @@ def image(digest: str) -> str:
     """One image."""
     found = builds.get_image(db.session(), digest, actor=g.actor)
     sealed = json.loads(base64.b64decode(found.sealed["payload"]))
+    rebuilt = rebuilds.of_image(db.session(), found)
+    filters.name_actors({rebuild.requested_by for rebuild in rebuilt})
     return render_template(
         "images/image.html",
         image=found,
@@ -52,8 +56,22 @@ def image(digest: str) -> str:
         run=_run(found),
         check=_check(found),
         kubernetes=snippets.kubernetes(_place(found, sealed)),
+        rebuilds=rebuilt,
+        rebuild_names={**HOLDS, "config": "The configuration"},
+        may_rebuild=access.may(Permission.REBUILD),
         documents=[(name, words) for name, (_, words, _) in DOCUMENTS.items()],
     )
+
+
+@bp.post("/<digest>/rebuild")
+def rebuild(digest: str) -> BaseResponse:
+    """Bake it anew and compare."""
+    found = builds.get_image(db.session(), digest, actor=g.actor)
+    rebuilds.request(db.session(), found, actor=g.actor)
+    flash(
+        "The rebuild is in the queue. It takes about as long as the first build; the result stands on this page.", "ok"
+    )
+    return redirect(url_for("images.image", digest=digest, _anchor="rebuild"), 303)
 
 
 def _place(found: Image, sealed: dict[str, Any]) -> snippets.Place:

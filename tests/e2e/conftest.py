@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -110,28 +111,34 @@ def model_files(tmp_path_factory) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-@pytest.fixture
-def installation(tmp_path):
-    """An installation in process isolation with an empty, migrated database."""
+@contextmanager
+def opened(folder, isolation="process"):
+    """An installation in ``folder`` with an empty, migrated database."""
     for name in ("store", "layers", "keys"):
         (CACHE / name).mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).symlink_to(CACHE / name)
+        (folder / name).symlink_to(CACHE / name)
     environ = {
-        "COUNTERSIGN_DATA_DIR": str(tmp_path),
-        "COUNTERSIGN_DATABASE_URL": f"sqlite:///{tmp_path / 'countersign.db'}",
-        "COUNTERSIGN_ISOLATION": "process",
+        "COUNTERSIGN_DATA_DIR": str(folder),
+        "COUNTERSIGN_DATABASE_URL": f"sqlite:///{folder / 'countersign.db'}",
+        "COUNTERSIGN_ISOLATION": isolation,
         "COUNTERSIGN_SECRET_KEY": SECRET_KEY,
         "COUNTERSIGN_JOB_LEASE_SECONDS": "3600",
     }
     settings = Settings.load(environ)
     database = Database(settings.url)
     schema.upgrade(database)
-    made = Installation(tmp_path, database, LocalStore(settings.store_dir), environ)
-    yield made
+    yield Installation(folder, database, LocalStore(settings.store_dir), environ)
     database.close()
 
 
 @pytest.fixture
+def installation(tmp_path):
+    """An installation in process isolation with an empty, migrated database."""
+    with opened(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
 def index_there():
     """Fails or skips when no package index answers."""
     uv = Path(sys.executable).with_name("uv")
