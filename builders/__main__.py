@@ -13,6 +13,7 @@ from builders import platform, run
 from builders.containers import EngineError
 from builders.jobs import JobFailed
 from builders.smoke import NotReady
+from builders.tarball import LayerError
 from formats.manifest import BadSeal
 from registry import schema
 from registry.db import Database
@@ -30,6 +31,9 @@ def main(argv: list[str]) -> int:
     runner = commands.add_parser("run", help="run the current image of a bundle until stopped")
     runner.add_argument("bundle", help="team/bundle")
     runner.add_argument("--summary", type=Path, help="also write the addresses to this file")
+    archiver = commands.add_parser("archive", help="write a released image as an OCI archive")
+    archiver.add_argument("digest", help="sha256:..., as on the image's page")
+    archiver.add_argument("file", type=Path)
     rebuilder = commands.add_parser("rebuild", help="bake an image anew from its sealed manifest; print its digest")
     rebuilder.add_argument("sealed", type=Path, help="the sealed manifest, as downloaded from the image's page")
     arguments = parser.parse_args(argv)
@@ -45,12 +49,23 @@ def main(argv: list[str]) -> int:
         found = platform.detect(settings, LocalStore(settings.store_dir.absolute()))
         if arguments.command == "run":
             return run.run(database, found, arguments.bundle, arguments.summary)
+        if arguments.command == "archive":
+            return run.archive(database, found, arguments.digest, arguments.file)
         # Only work bakes: its validator of bills of materials takes a second to import, and a served image waits for it.
         from builders.worker import Worker  # noqa: PLC0415
 
         logger.info("isolation: %s, Python %s. %s", found.isolation, found.base.target.python, found.note)
         Worker(settings, database, found.store, found).run()
-    except (SettingsError, platform.NotReady, EngineError, RegistryError, NotReady, JobFailed, BadSeal) as error:
+    except (
+        SettingsError,
+        platform.NotReady,
+        EngineError,
+        RegistryError,
+        NotReady,
+        JobFailed,
+        BadSeal,
+        LayerError,
+    ) as error:
         hint = getattr(error, "hint", "")
         print(f"{error} {hint}".rstrip(), file=sys.stderr)  # noqa: T201
         return 1

@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from builders import layers, plan, smoke, statements
+from builders import layers, plan, publish, smoke, statements
+from builders.distribution import RegistryAway, RegistryRefused
 from builders.jobs import Job, JobFailed, TryLater
 from builders.plan import BuildPlan, Part
 from builders.platform import ENVIRONMENTS_PATH, Platform
@@ -77,12 +78,13 @@ def run(job: Job, store: LocalStore, platform: Platform) -> None:
         raise JobFailed(
             "smoke-test", report["summary"], hint="Nothing was released. Read the log, then retry or push again."
         )
-    baked = _baked(
-        built, sealed, report, releases, platform, _statements(job, built, sealed, releases, platform, started)
-    )
+    said = _statements(job, built, sealed, releases, platform, started)
+    baked = _baked(built, sealed, report, releases, platform, said)
     if platform.engine:
         platform.engine.tag(built.image_id, _tag(bundle, built))
     faults.reach("tagged")
+    baked = replace(baked, reference=_push(job, built, platform, said))
+    faults.reach("pushed")
     with job.database.write() as session:
         image = builds.release(session, _build(session, job.subject_id), baked)
         jobs.log(session, job.id, job.fence, f"released {image.digest}, isolation: {platform.isolation}")
@@ -272,6 +274,23 @@ def _real_rows(releases: Sequence[Release], store: LocalStore) -> dict[str, Any]
 
 def _tag(bundle: str, built: BuildPlan) -> str:
     return f"countersign/{bundle}:{digests.parse(built.image_digest)[:12]}"
+
+
+def _push(job: Job, built: BuildPlan, platform: Platform, said: tuple[dict[str, Any], dict[str, Any]]) -> str | None:
+    """Push the image to the registry, if there is one; its reference there."""
+    if not platform.settings.registry_url or not built.loadable:
+        return None
+    attachments = [
+        publish.Attachment("application/vnd.cyclonedx+json", "bom.cdx.json", canonical.dumps(said[0])),
+        publish.Attachment("application/vnd.dsse.envelope.v1+json", "provenance.dsse.json", canonical.dumps(said[1])),
+    ]
+    try:
+        with platform.repository(built.bundle) as repository:
+            return publish.push(built.image, platform.layers, repository, attachments, job.log)
+    except RegistryAway as error:
+        raise TryLater(error.code, str(error), hint=error.hint) from error
+    except RegistryRefused as error:
+        raise JobFailed(error.code, str(error), hint=error.hint) from error
 
 
 def _statements(

@@ -6,7 +6,8 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from builders import resolver, runtimes
 from builders.base import BaseUnavailable, find_base, host_base
 from builders.checks.downloads import Index
 from builders.containers import EngineError
+from builders.distribution import Credentials, Repository
 from builders.engine import Engine
 from builders.layers import LayerStore
 from builders.plan import ROOT, RUNTIME_PATH, Base, Part
@@ -165,6 +167,19 @@ class Platform:
             return Lock.from_dict(json.loads(self._runtime_path().read_text()))
         except FileNotFoundError:
             return None
+
+    @contextmanager
+    def repository(self, name: str) -> Iterator[Repository]:
+        """Where images of a bundle are pushed to; only with a registry configured.
+
+        :raises RegistryRefused: the settings would send the password unencrypted.
+        """
+        settings = self.settings
+        account = Credentials(settings.registry_user, settings.registry_password) if settings.registry_user else None
+        with closing(
+            Repository(settings.registry_url, name, credentials=account, ca_bundle=settings.registry_ca_bundle)
+        ) as found:
+            yield found
 
     def index(self) -> Index:
         """Where wheels come from."""

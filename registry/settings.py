@@ -54,6 +54,13 @@ class Settings:
     base_image: str = _setting(
         "", "OCI archive or image reference to bake on. Default: base/base.oci.tar in data_dir when it exists."
     )
+    registry_url: str = _setting(
+        "",
+        "OCI registry that images are pushed to, `https://registry.example.com/models`; a path prefixes every repository.",
+    )
+    registry_user: str = _setting("", "Account that pushes.")
+    registry_password: str = _setting("", "Its password or token.", secret=True)
+    registry_ca_bundle: str = _setting("", "PEM file of certificate authorities to trust for the registry.")
     index_url: str = _setting("", "Package index for wheels. Default: the resolver's own configuration.")
     ca_bundle: str = _setting("", "PEM file of certificate authorities to trust when downloading.")
     job_lease_seconds: int = _setting(60, "A worker that is silent for this long loses its job to another.")
@@ -120,8 +127,15 @@ class Settings:
                 )
             if not self.public_url.startswith("https://"):
                 faults.append(f"COUNTERSIGN_PUBLIC_URL={self.public_url}: production needs an https:// address")
-        if self.ca_bundle and not Path(self.ca_bundle).is_file():
-            faults.append(f"COUNTERSIGN_CA_BUNDLE={self.ca_bundle}: no such file")
+        faults += [
+            f"{PREFIX}{name.upper()}={bundle}: no such file"
+            for name in ("ca_bundle", "registry_ca_bundle")
+            if (bundle := getattr(self, name)) and not Path(bundle).is_file()
+        ]
+        if self.registry_url and not self.registry_url.startswith(("https://", "http://")):
+            faults.append(f"COUNTERSIGN_REGISTRY_URL={self.registry_url}: must begin with https:// or http://")
+        if bool(self.registry_user) != bool(self.registry_password):
+            faults.append("COUNTERSIGN_REGISTRY_USER and COUNTERSIGN_REGISTRY_PASSWORD: set both, or none")
         for spec in fields(self):
             value = getattr(self, spec.name)
             if spec.type in (int, float) and not (value > 0 or (spec.name == "trusted_proxies" and value == 0)):

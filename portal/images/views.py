@@ -45,6 +45,7 @@ def image(digest: str) -> str:
     """One image."""
     found = builds.get_image(db.session(), digest, actor=g.actor)
     sealed = json.loads(base64.b64decode(found.sealed["payload"]))
+    place = _place(found, sealed)
     rebuilt = rebuilds.of_image(db.session(), found)
     filters.name_actors({rebuild.requested_by for rebuild in rebuilt})
     return render_template(
@@ -53,9 +54,9 @@ def image(digest: str) -> str:
         routes=sealed["routes"],
         layers=[(HOLDS.get(layer["role"], layer["role"]), layer) for layer in found.layers],
         is_current=found.bundle.current_image_id == found.id,
-        run=_run(found),
+        run=snippets.docker(place),
         check=_check(found),
-        kubernetes=snippets.kubernetes(_place(found, sealed)),
+        kubernetes=snippets.kubernetes(place),
         rebuilds=rebuilt,
         rebuild_names={**HOLDS, "config": "The configuration"},
         may_rebuild=access.may(Permission.REBUILD),
@@ -84,18 +85,7 @@ def _place(found: Image, sealed: dict[str, Any]) -> snippets.Place:
         engine_id=found.engine_id,
         isolation=found.isolation,
         key=found.key_fingerprint,
-    )
-
-
-def _run(found: Image) -> str:
-    """Start it by image ID, hardened; it refuses to start unless our key sealed it."""
-    return "\n".join(
-        (
-            f"docker run --rm --name {found.bundle.name} --read-only --tmpfs /tmp --cap-drop ALL \\",
-            "  --security-opt no-new-privileges -p 8080:8080 -p 8081:8081 \\",
-            f"  -e COUNTERSIGN_KEY_FINGERPRINT={found.key_fingerprint} \\",
-            f"  {found.engine_id}",
-        )
+        reference=found.reference,
     )
 
 
@@ -105,7 +95,7 @@ def _check(found: Image) -> str:
         (
             "docker run --rm --read-only --network none \\",
             f"  -e COUNTERSIGN_KEY_FINGERPRINT={found.key_fingerprint} \\",
-            f"  {found.engine_id} verify",
+            f"  {found.reference or found.engine_id} verify",
         )
     )
 

@@ -21,6 +21,8 @@ class ImageSummary(Document):
     """What it holds, `team/model:3`."""
     isolation: Literal["container", "process"]
     """`process`: built for the host and run there, never offered for `docker load`."""
+    reference: str | None
+    """`registry/repository@sha256:...`, where it was pushed; deploy by this."""
     base: str
     """Digest of the base image, or `host`."""
     target: TargetDocument
@@ -120,6 +122,7 @@ def _common(image: Image) -> dict[str, Any]:
         "bundle": image.bundle.full_name,
         "versions": sorted(held),
         "isolation": image.isolation,
+        "reference": image.reference,
         "base": image.base,
         "target": image.target,
         "size": image.size,

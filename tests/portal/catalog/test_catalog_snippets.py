@@ -19,6 +19,7 @@ PLACE = snippets.Place(
     engine_id="sha256:" + "2" * 64,
     isolation="container",
     key="sha256:" + "3" * 64,
+    reference=None,
 )
 
 
@@ -79,7 +80,7 @@ def test_containers_are_pinned_by_digest(app):
     with app.app_context():
         found = dict(snippets.containers(PLACE))
     assert f"@{PLACE.image_digest}" in found["Kubernetes"]
-    assert f"/api/v1/images/{PLACE.image_digest}/archive" in found["Docker"]
+    assert f"python -m builders archive {PLACE.image_digest} desk.oci.tar" in found["Docker"]
     assert PLACE.engine_id in found["Docker"]
     assert found["Docker"].count(PLACE.key) == found["Kubernetes"].count(PLACE.key) == 1
 

@@ -60,6 +60,7 @@ def test_the_page_answers_what_is_inside_how_to_run_and_how_to_check(visit, imag
         "Route voice payments/voice:1 100 %",
         "Before release It answered 20 approved rows as approved.",
         "Run it",
+        f"python -m builders archive {image} voice.oci.tar docker load -i voice.oci.tar",
         f"-e COUNTERSIGN_KEY_FINGERPRINT={KEY} \\ {ENGINE}",
         "How does a stranger check it?",
         "Compare what your engine says with",
@@ -73,7 +74,18 @@ def test_the_page_answers_what_is_inside_how_to_run_and_how_to_check(visit, imag
         found = said.find(part, place)
         assert found >= 0, f"{part!r} is missing in {said}"
         place = found
-    assert "archive" not in said.lower()
+
+
+def test_what_was_pushed_is_run_by_its_reference(world, visit) -> None:
+    with world.write() as session:
+        factories.approved_version(session, world)
+    reference = f"registry.bank.example/models/payments/voice@{digests.of_bytes(b'x')}"
+    said = words(visit("kim").get(f"/images/{bake(world, reference=reference)}").text)
+    assert f"docker pull {reference}" in said
+    assert f"{KEY} \\ {reference}" in said
+    assert f"image: {reference}" in said
+    assert f"Pushed as {reference}" in said
+    assert "registry.example.com" not in said
 
 
 def test_a_process_image_is_never_offered_to_an_engine(world, visit) -> None:
