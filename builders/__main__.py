@@ -55,6 +55,7 @@ def main(argv: list[str]) -> int:
         from builders.worker import Worker  # noqa: PLC0415
 
         logger.info("isolation: %s, Python %s. %s", found.isolation, found.base.target.python, found.note)
+        logger.info("release key: %s", found.release_key.fingerprint)
         Worker(settings, database, found.store, found).run()
     except (
         SettingsError,

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from builders import layers, plan, publish, smoke, statements
+from builders import layers, modelsigning, plan, publish, smoke, statements
 from builders.distribution import RegistryAway, RegistryRefused
 from builders.jobs import Job, JobFailed, TryLater
 from builders.plan import BuildPlan, Part
@@ -59,6 +59,15 @@ class Release:
     def synthetic(self) -> bool:
         """Whether its sample rows may enter the image."""
         return self.card.get("sample_kind") == "synthetic"
+
+
+@dataclass(frozen=True)
+class Said:
+    """Bill of materials, signed provenance, and ``{"public_key", "bundles": {ref: OpenSSF model signature}}``."""
+
+    bom: dict[str, Any]
+    provenance: dict[str, Any]
+    models: dict[str, Any]
 
 
 def run(job: Job, store: LocalStore, platform: Platform) -> None:
@@ -276,13 +285,19 @@ def _tag(bundle: str, built: BuildPlan) -> str:
     return f"countersign/{bundle}:{digests.parse(built.image_digest)[:12]}"
 
 
-def _push(job: Job, built: BuildPlan, platform: Platform, said: tuple[dict[str, Any], dict[str, Any]]) -> str | None:
+def _push(job: Job, built: BuildPlan, platform: Platform, said: Said) -> str | None:
     """Push the image to the registry, if there is one; its reference there."""
     if not platform.settings.registry_url or not built.loadable:
         return None
     attachments = [
-        publish.Attachment("application/vnd.cyclonedx+json", "bom.cdx.json", canonical.dumps(said[0])),
-        publish.Attachment("application/vnd.dsse.envelope.v1+json", "provenance.dsse.json", canonical.dumps(said[1])),
+        publish.Attachment("application/vnd.cyclonedx+json", "bom.cdx.json", canonical.dumps(said.bom)),
+        publish.Attachment(
+            "application/vnd.dsse.envelope.v1+json", "provenance.dsse.json", canonical.dumps(said.provenance)
+        ),
+        *(
+            publish.Attachment(modelsigning.BUNDLE_TYPE, f"{ref}.sig", canonical.dumps(bundle))
+            for ref, bundle in said.models["bundles"].items()
+        ),
     ]
     try:
         with platform.repository(built.bundle) as repository:
@@ -295,11 +310,12 @@ def _push(job: Job, built: BuildPlan, platform: Platform, said: tuple[dict[str, 
 
 def _statements(
     job: Job, built: BuildPlan, sealed: bytes, releases: Sequence[Release], platform: Platform, started: datetime
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The bill of materials, and the signed provenance."""
+) -> Said:
+    """What the build says of its image to others."""
     runtime, models = platform.runtime_lock(), [_facts(release) for release in releases]
     bom = statements.bill_of_materials(built, runtime=runtime, models=models, countersign_version=VERSION)
     ran = statements.Run(platform.settings.public_url, job.id.hex, clock.rfc3339(started), clock.rfc3339(clock.now()))
+    bundles = {model.ref: modelsigning.sign(model.ref, model.files, platform.models_key) for model in models}
     statement = statements.provenance(
         built,
         runtime=runtime,
@@ -307,8 +323,15 @@ def _statements(
         manifest_digest=digests.of_bytes(sealed),
         countersign_version=VERSION,
         run=ran,
+        signatures=statements.Signatures(
+            platform.models_key.fingerprint, {ref: canonical.digest(bundle) for ref, bundle in bundles.items()}
+        ),
     )
-    return json.loads(bom), json.loads(statements.signed(statement, platform.release_key))
+    return Said(
+        json.loads(bom),
+        json.loads(statements.signed(statement, platform.release_key)),
+        {"public_key": platform.models_key.public_pem.decode(), "bundles": bundles},
+    )
 
 
 def _facts(release: Release) -> statements.ModelFacts:
@@ -338,7 +361,7 @@ def _baked(
     report: dict[str, Any],
     releases: Sequence[Release],
     platform: Platform,
-    said: tuple[dict[str, Any], dict[str, Any]],
+    said: Said,
 ) -> builds.Baked:
     base = [{"role": "base", "path": "", "diff_id": layer.diff_id, "size": layer.size} for layer in built.base.layers]
     listed = base + [
@@ -355,8 +378,9 @@ def _baked(
         config=built.image.config.decode(),
         manifest=built.image.manifest.decode(),
         sealed=json.loads(sealed),
-        sbom=said[0],
-        provenance=said[1],
+        sbom=said.bom,
+        provenance=said.provenance,
+        model_signatures=said.models,
         smoke=report,
         key_fingerprint=platform.release_key.fingerprint,
         members=[release.version_id for release in releases],

@@ -203,7 +203,7 @@ class Repository:
         scheme, _, rest = refused.headers.get("WWW-Authenticate", "").partition(" ")
         basic = requests.auth.HTTPBasicAuth(self._credentials.user, self._credentials.password)
         if scheme.lower() == "basic" and not self._token:
-            self._token = basic(requests.Request(headers={})).headers["Authorization"]  # type: ignore[arg-type]
+            self._token = basic(requests.Request(headers={})).headers["Authorization"]
             return True
         if scheme.lower() != "bearer":
             return False

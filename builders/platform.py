@@ -1,5 +1,6 @@
 """What this worker bakes with: engine or host, base, layers and keys; found once at start."""
 
+import contextlib
 import io
 import json
 import logging
@@ -24,6 +25,7 @@ from builders.layers import LayerStore
 from builders.plan import ROOT, RUNTIME_PATH, Base, Part
 from builders.runtimes import Compiler, ContainerCompiler, HostCompiler
 from builders.sandbox import ContainerSandbox, ProcessSandbox, Sandbox
+from builders.tarball import Layer
 from formats import canonical, keys
 from formats import digest as digests
 from formats.artifacts import File
@@ -57,12 +59,17 @@ class Platform:
     @cached_property
     def audit_key(self) -> keys.Signer:
         """Signs checkpoints of the audit log."""
-        return _key(self.settings.keys_dir / "audit.pem")
+        return _key(self.settings, "audit")
 
     @cached_property
     def release_key(self) -> keys.Signer:
         """Signs what is inside images, and statements about them."""
-        return _key(self.settings.keys_dir / "release.pem")
+        return _key(self.settings, "release")
+
+    @cached_property
+    def models_key(self) -> keys.Signer:
+        """Signs the files of approved versions for tools of others, which want a P-256 key."""
+        return _key(self.settings, "models", p256=True)
 
     @property
     def isolation(self) -> str:
@@ -136,13 +143,13 @@ class Platform:
             raise NotReady("the serving runtime was never resolved for this target; any check does it")
         return lock
 
-    def site_layer(self, lock: Lock, path: str, name: str) -> Any:
+    def site_layer(self, lock: Lock, path: str, name: str) -> Layer:
         """The layer of a lock's wheels at ``path``, made or kept from before."""
         return runtimes.site_layer(
             lock, path, base=self.base, store=self.layers, open_blob=self.store.open, compiler=self.compiler(name)
         )
 
-    def app_layer(self, name: str) -> tuple[Any, tuple[File, ...]]:
+    def app_layer(self, name: str) -> tuple[Layer, tuple[File, ...]]:
         """The layer of our own serving code, and its files; the modules are kept, so that a later release can rebuild it."""
         sources = runtimes.app_sources(CHECKOUT)
         self.keep(sources.values())
@@ -220,10 +227,25 @@ def _containers(settings: Settings, layers: LayerStore) -> tuple[Engine, Base]:
     return engine, find_base(settings.base_image or str(made_here), engine=engine, store=layers)
 
 
-def _key(path: Path) -> keys.FileSigner:
-    """The key in ``path``; made at the first start of an installation, and then to be backed up."""
-    if path.exists():
-        return keys.FileSigner(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    logger.info("made a new key: %s", path)
-    return keys.generate(path)
+def _key(settings: Settings, name: str, *, p256: bool = False) -> keys.Signer:
+    """The key of that name: in the device when one is configured, else in a file.
+
+    A file is made at the first start of an installation, and then to be backed up.
+
+    :raises NotReady: the key cannot be had, and why.
+    """
+    try:
+        if settings.pkcs11_module:
+            from builders import pkcs11  # noqa: PLC0415 - loads a C library that only installations with a device need
+
+            device = pkcs11.Device(settings.pkcs11_module, settings.pkcs11_token, settings.pkcs11_pin)
+            return pkcs11.DeviceSigner(device, f"countersign-{name}")
+        path = settings.keys_dir / f"{name}.pem"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            with contextlib.suppress(keys.KeyFileError):  # another worker was faster: its key is the one
+                (keys.generate_p256 if p256 else keys.generate)(path)
+                logger.info("made a new key: %s", path)
+        return (keys.P256FileSigner if p256 else keys.FileSigner)(path)
+    except keys.KeyFileError as error:
+        raise NotReady(str(error)) from error

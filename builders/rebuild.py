@@ -173,7 +173,9 @@ def command(sealed: Path, platform: Platform) -> dict[str, Any]:
     """``python -m builders rebuild``: what comes out, for somebody who has the manifest and the store but no database."""
     name = f"countersign-rebuild-{os.getpid()}"
     with _empty(platform, name) as fresh:
-        built = assemble(sealed.read_bytes(), replace(platform, layers=fresh), name)
+        # As downloaded it may be laid out for reading; in the image its JSON is canonical.
+        document = canonical.dumps(canonical.loads(sealed.read_bytes()))
+        built = assemble(document, replace(platform, layers=fresh), name)
     return {
         "image_digest": built.image_digest,
         "image_id": built.image_id,

@@ -63,6 +63,12 @@ class Settings:
     registry_ca_bundle: str = _setting("", "PEM file of certificate authorities to trust for the registry.")
     index_url: str = _setting("", "Package index for wheels. Default: the resolver's own configuration.")
     ca_bundle: str = _setting("", "PEM file of certificate authorities to trust when downloading.")
+    pkcs11_module: str = _setting(
+        "",
+        "PKCS#11 library of a device that holds the keys, e.g. /usr/lib/softhsm/libsofthsm2.so. Default: files in data_dir.",
+    )
+    pkcs11_token: str = _setting("", "Label of the token in that device.")
+    pkcs11_pin: str = _setting("", "Its user PIN.", secret=True)
     job_lease_seconds: int = _setting(60, "A worker that is silent for this long loses its job to another.")
     worker_poll_seconds: float = _setting(0.5, "How often an idle worker looks for a job.")
     log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR.")
@@ -134,6 +140,10 @@ class Settings:
         ]
         if self.registry_url and not self.registry_url.startswith(("https://", "http://")):
             faults.append(f"COUNTERSIGN_REGISTRY_URL={self.registry_url}: must begin with https:// or http://")
+        if self.pkcs11_module and not (self.pkcs11_token and self.pkcs11_pin):
+            faults.append(
+                "COUNTERSIGN_PKCS11_MODULE is set: set COUNTERSIGN_PKCS11_TOKEN and COUNTERSIGN_PKCS11_PIN too"
+            )
         if bool(self.registry_user) != bool(self.registry_password):
             faults.append("COUNTERSIGN_REGISTRY_USER and COUNTERSIGN_REGISTRY_PASSWORD: set both, or none")
         for spec in fields(self):

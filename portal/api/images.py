@@ -70,6 +70,19 @@ def manifest(call: Call, digest: str) -> Response:
     return _download(image.sealed, f"{_short(digest)}.manifest.json")
 
 
+@operation(
+    "GET",
+    "/images/<digest>/model-signatures",
+    answers={
+        200: Media("application/json", "OpenSSF model signatures by version, and the public key to check them with.")
+    },
+)
+def model_signatures(call: Call, digest: str) -> Response:
+    """Download the signatures of the models' files."""
+    image = builds.get_image(call.session, digest, actor=call.actor)
+    return _download(image.model_signatures, f"{_short(digest)}.models.json")
+
+
 def _short(digest: str) -> str:
     return digest.removeprefix("sha256:")[:12]
 

@@ -19,6 +19,7 @@ DOCUMENTS = {
     "sbom": ("sbom", "Bill of materials (CycloneDX)", "application/vnd.cyclonedx+json"),
     "provenance": ("provenance", "Provenance (SLSA, signed)", "application/json"),
     "manifest": ("sealed", "Sealed manifest (signed)", "application/json"),
+    "models": ("model_signatures", "Signatures of the models (OpenSSF)", "application/json"),
     "smoke": ("smoke", "Smoke test", "application/json"),
 }
 """Name in the address -> column, words, media type."""

@@ -211,7 +211,7 @@ def test_something_else_under_the_tag_of_the_list_is_said():
 @pytest.fixture
 def bake_pushes(small, layer_store, tmp_path):
     """Runs the step of a bake that pushes, under settings."""
-    said = {"sbom": {"bomFormat": "CycloneDX"}}, {"payload": "x"}
+    said = bake.Said({"bomFormat": "CycloneDX"}, {"payload": "x"}, {"bundles": {"payments/voice:1": {"a": 1}}})
 
     def run(*, loadable=True, **settings):
         given = Settings(data_dir=tmp_path, **settings)
@@ -225,7 +225,9 @@ def bake_pushes(small, layer_store, tmp_path):
 def test_a_bake_pushes_where_a_registry_is_configured(bake_pushes, registry, small):
     reference = bake_pushes(registry_url=registry.url)
     assert reference.endswith(f"/payments/voice@{small.image_digest}")
-    assert {title for title, _, _ in referrers(registry, small)} == {"bom.cdx.json", "provenance.dsse.json"}
+    assert {title for title, _, _ in referrers(registry, small)} == {
+        "bom.cdx.json", "provenance.dsse.json", "payments/voice:1.sig",
+    }  # fmt: skip
     assert bake_pushes(registry_url=registry.url) == reference
 
 

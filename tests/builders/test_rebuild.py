@@ -1,6 +1,7 @@
 """The same inputs give the same image wherever, whenever and as whomever it is baked; a difference is named."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,7 @@ class Baked:
     platform: Platform
     sealed: bytes
     released: rebuild.Released
+    key: Path
 
     @property
     def document(self):
@@ -94,7 +96,8 @@ def baked(tmp_path_factory) -> Baked:
     sealed = manifest.seal(document, keys.generate(tmp_path / "key.pem"))
     first = rebuild.assemble(sealed, platform, "test")
     assert app.diff_id in {part.layer.diff_id for part in first.parts}
-    return Baked(platform, sealed, rebuild.Released(first.image_digest, sealed, tuple(rebuild.listed(first))))
+    released = rebuild.Released(first.image_digest, sealed, tuple(rebuild.listed(first)))
+    return Baked(platform, sealed, released, tmp_path / "key.pem")
 
 
 def test_two_clean_copies_in_different_surroundings_bake_the_same_image(baked, tmp_path):

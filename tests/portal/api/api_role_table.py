@@ -61,6 +61,7 @@ OPERATIONS: dict[str, frozenset[object] | None] = {
     "images.sbom": STAFF,
     "images.provenance": STAFF,
     "images.manifest": STAFF,
+    "images.model_signatures": STAFF,
     "images.rebuild": REBUILDERS,
     "images.show_rebuild": STAFF,
     "jobs.show_job": STAFF,
