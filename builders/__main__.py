@@ -9,7 +9,7 @@ import logging
 import sys
 from pathlib import Path
 
-from builders import platform, run
+from builders import platform, retention, run
 from builders.containers import EngineError
 from builders.jobs import JobFailed
 from builders.smoke import NotReady
@@ -34,6 +34,8 @@ def main(argv: list[str]) -> int:
     archiver = commands.add_parser("archive", help="write a released image as an OCI archive")
     archiver.add_argument("digest", help="sha256:..., as on the image's page")
     archiver.add_argument("file", type=Path)
+    freer = commands.add_parser("free", help="free the layers of images that are no bundle's current one")
+    freer.add_argument("--days", type=int, required=True, help="only of images older than this many days")
     rebuilder = commands.add_parser("rebuild", help="bake an image anew from its sealed manifest; print its digest")
     rebuilder.add_argument("sealed", type=Path, help="the sealed manifest, as downloaded from the image's page")
     arguments = parser.parse_args(argv)
@@ -51,6 +53,10 @@ def main(argv: list[str]) -> int:
             return run.run(database, found, arguments.bundle, arguments.summary)
         if arguments.command == "archive":
             return run.archive(database, found, arguments.digest, arguments.file)
+        if arguments.command == "free":
+            freed = retention.free(database, found, days=arguments.days)
+            print(f"{freed.images} images, {freed.size / 1e6:.1f} MB freed")  # noqa: T201 - the command's output
+            return 0
         # Only work bakes: its validator of bills of materials takes a second to import, and a served image waits for it.
         from builders.worker import Worker  # noqa: PLC0415
 

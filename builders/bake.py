@@ -90,7 +90,7 @@ def run(job: Job, store: LocalStore, platform: Platform) -> None:
     said = _statements(job, built, sealed, releases, platform, started)
     baked = _baked(built, sealed, report, releases, platform, said)
     if platform.engine:
-        platform.engine.tag(built.image_id, _tag(bundle, built))
+        platform.engine.tag(built.image_id, tag(bundle, built.image_digest))
     faults.reach("tagged")
     baked = replace(baked, reference=_push(job, built, platform, said))
     faults.reach("pushed")
@@ -281,8 +281,9 @@ def _real_rows(releases: Sequence[Release], store: LocalStore) -> dict[str, Any]
 # ----------------------------------------------------------------------------------------------------------- the record
 
 
-def _tag(bundle: str, built: BuildPlan) -> str:
-    return f"countersign/{bundle}:{digests.parse(built.image_digest)[:12]}"
+def tag(bundle: str, image_digest: str) -> str:
+    """The name of a released image on an engine."""
+    return f"countersign/{bundle}:{digests.parse(image_digest)[:12]}"
 
 
 def _push(job: Job, built: BuildPlan, platform: Platform, said: Said) -> str | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from builders import base as bases
 from builders import layers, plan, runtimes
 from builders.jobs import Job, JobFailed
 from builders.layers import LayerStore
@@ -48,8 +49,9 @@ def run(job: Job, store: LocalStore, platform: Platform) -> None:
         listed = tuple((layer["role"], layer["path"], layer["diff_id"]) for layer in image.layers)
         released = Released(image.digest, canonical.dumps(image.sealed), listed)
     job.log(f"baking {released.digest} anew")
-    with _empty(platform, job.name) as fresh:
-        built = assemble(released.sealed, replace(platform, layers=fresh, store=store), job.name)
+    suited = on_base_of(released.sealed, replace(platform, store=store))
+    with _empty(suited, job.name) as fresh:
+        built = assemble(released.sealed, replace(suited, layers=fresh), job.name)
         difference = compare(released, built)
         if difference is None:
             for part in built.parts:
@@ -66,10 +68,18 @@ def give_up(session: Session, job: Job, error: dict[str, str]) -> None:
     rebuilds.fail(session, rebuilds.load(session, job.subject_id), error)
 
 
+def on_base_of(sealed: bytes, platform: Platform) -> Platform:
+    """The platform with the base of an image, when that is another one that was used here before."""
+    document, _ = manifest.open_sealed(sealed, None)
+    if platform.engine is None or document.base == platform.base.digest:
+        return platform
+    return replace(platform, base=bases.remembered(platform.layers).get(document.base, platform.base))
+
+
 def assemble(sealed: bytes, platform: Platform, name: str) -> BuildPlan:
     """Write every layer that the sealed manifest describes; the seal itself goes in as it is.
 
-    :param platform: its base is what the image must stand on, its layers should be empty but for the base's.
+    :param platform: its base is what the image stands on, see :func:`on_base_of`; its layers should be empty but for the base's.
     :param name: prefix of containers that compile.
     :raises JobFailed: the image stands on another base, or something it was made of is no longer stored.
     """
@@ -172,10 +182,11 @@ def _say(difference: Difference | None) -> str:
 def command(sealed: Path, platform: Platform) -> dict[str, Any]:
     """``python -m builders rebuild``: what comes out, for somebody who has the manifest and the store but no database."""
     name = f"countersign-rebuild-{os.getpid()}"
-    with _empty(platform, name) as fresh:
-        # As downloaded it may be laid out for reading; in the image its JSON is canonical.
-        document = canonical.dumps(canonical.loads(sealed.read_bytes()))
-        built = assemble(document, replace(platform, layers=fresh), name)
+    # As downloaded it may be laid out for reading; in the image its JSON is canonical.
+    document = canonical.dumps(canonical.loads(sealed.read_bytes()))
+    suited = on_base_of(document, platform)
+    with _empty(suited, name) as fresh:
+        built = assemble(document, replace(suited, layers=fresh), name)
     return {
         "image_digest": built.image_digest,
         "image_id": built.image_id,

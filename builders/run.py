@@ -14,7 +14,6 @@ from pathlib import Path
 from sqlalchemy import select
 
 from builders import smoke
-from builders.containers import Hardened
 from builders.image import Image as Assembled
 from builders.image import write_archive
 from builders.plan import GRPC_PORT, REST_PORT
@@ -33,6 +32,7 @@ def run(database: Database, platform: Platform, bundle: str, summary: Path | Non
         found = session.scalars(query).one_or_none()
         if found is None:
             raise NotFound(f"bundle {bundle} has no image yet", hint="It is baked when its versions are approved.")
+        _require_bytes(found)
         image = assembled(found)
         digest, isolation = found.digest, found.isolation
     with _started(platform, image, isolation) as address:
@@ -51,12 +51,21 @@ def assembled(found: Image) -> Assembled:
     return Assembled(found.config.encode(), tuple(Layer(layer["diff_id"], layer["size"]) for layer in found.layers))
 
 
+def _require_bytes(found: Image) -> None:
+    if found.freed_at is not None:
+        raise NotFound(
+            f"the layers of {found.digest} were freed on {found.freed_at:%-d %B %Y}",
+            hint=f"Bring them back: countersign rebuild {found.digest}",
+        )
+
+
 def archive(database: Database, platform: Platform, digest: str, path: Path) -> int:
     """Write the OCI archive of a released image, whole or not at all; engines load it, OCI tools read it."""
     with database.read() as session:
         found = session.scalars(select(Image).where(Image.digest == digest)).one_or_none()
     if found is None:
         raise NotFound(f"there is no image {digest}", hint="The portal lists images under Images.")
+    _require_bytes(found)
     partial = path.with_name(f"{path.name}.new")
     with partial.open("wb") as sink:
         written = write_archive(assembled(found), platform.layers, sink, loadable=found.base != HOST_BASE)
@@ -75,12 +84,7 @@ def _started(platform: Platform, image: Assembled, isolation: str) -> Iterator[d
     if platform.engine is None:
         raise NotFound("this image needs a container engine, and none is used here", hint=platform.note)
     image_id = platform.engine.load(image, platform.layers)
-    wanted = Hardened(
-        image_id,
-        name,
-        environment={"COUNTERSIGN_KEY_FINGERPRINT": platform.release_key.fingerprint},
-        ports=(REST_PORT, GRPC_PORT),
-    )
+    wanted = smoke.hardened(image_id, name, platform.release_key.fingerprint, ports=(REST_PORT, GRPC_PORT))
     with platform.engine.start(wanted) as container:
         ports = container.ports()
         smoke.wait_until_ready(ports[REST_PORT], container)

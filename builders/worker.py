@@ -9,7 +9,7 @@ import time
 from datetime import timedelta
 from types import FrameType
 
-from builders import bake, check, rebuild
+from builders import bake, check, rebuild, retention
 from builders.jobs import Job, JobFailed
 from builders.platform import Platform
 from registry import jobs, proofs
@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 DOES = {JobKind.CHECK: check, JobKind.BAKE: bake, JobKind.REBUILD: rebuild}
 REPORT_SECONDS = 30.0
 CHECKPOINT_SECONDS = 5.0
+FREE_SECONDS = 24 * 3600.0
 
 
 class Stop(BaseException):
@@ -40,7 +41,7 @@ class Worker:
         self.store = store
         self.platform = platform
         self.lease = timedelta(seconds=settings.job_lease_seconds)
-        self._reported = self._signed = 0.0
+        self._reported = self._signed = self._freed = 0.0
 
     def run(self) -> None:
         """Work until SIGTERM or Ctrl-C."""
@@ -113,6 +114,9 @@ class Worker:
                 jobs.report_worker(session, name=self.name, **self.platform.report())
         if now - self._signed >= CHECKPOINT_SECONDS:
             self._checkpoint()
+        if not self._freed or now - self._freed >= FREE_SECONDS:
+            self._freed = now
+            retention.free(self.database, self.platform, days=self.settings.keep_image_days)
 
     def _checkpoint(self, *, force: bool = False) -> None:
         """Sign the head of the audit log when it grew."""

@@ -158,7 +158,7 @@ def docker(place: Place) -> str:
 
 
 def kubernetes(place: Place) -> str:
-    """A deployment and its service; the image comes from the registry it was pushed to."""
+    """A deployment, its service, and no way out; the image comes from the registry it was pushed to."""
     image = place.reference or f"registry.example.com/{place.bundle}@{place.image_digest}"
     note = "by digest: what was approved" if place.reference else "your registry, then the digest that was approved"
     return f"""\
@@ -195,7 +195,17 @@ metadata:
   name: {place.name}
 spec:
   selector: {{app: {place.name}}}
-  ports: [{{name: rest, port: 8080}}, {{name: grpc, port: 8081}}]"""
+  ports: [{{name: rest, port: 8080}}, {{name: grpc, port: 8081}}]
+---
+# it answers and never calls: no connection of its own
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: {place.name}
+spec:
+  podSelector: {{matchLabels: {{app: {place.name}}}}}
+  policyTypes: [Egress]
+  egress: []"""
 
 
 def files(version: ModelVersion) -> str:

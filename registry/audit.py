@@ -80,6 +80,7 @@ class Action(enum.StrEnum):
     IMAGE_RELEASED = "image:released"
     IMAGE_REBUILD_REQUESTED = "image:rebuild_requested"
     IMAGE_REBUILT = "image:rebuilt"
+    IMAGE_FREED = "image:freed"
 
 
 class Acting(Protocol):

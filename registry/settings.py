@@ -51,6 +51,9 @@ class Settings:
     isolation: Isolation = _setting(
         "auto", "`container`, `process`, or `auto`: containers when an engine and a base are there."
     )
+    keep_image_days: int = _setting(
+        90, "Layers of an image that is no bundle's current one are freed after this long; a rebuild brings them back."
+    )
     base_image: str = _setting(
         "", "OCI archive or image reference to bake on. Default: base/base.oci.tar in data_dir when it exists."
     )

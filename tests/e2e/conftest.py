@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,8 +58,13 @@ class Installation:
             self.file.with_name(self.file.name + suffix).unlink(missing_ok=True)
         shutil.copyfile(self.folder / f"{name}.aside", self.file)
 
-    def run(self, *command: str, fault: str = "", environ: dict[str, str] | None = None) -> tuple[int, list[str], str]:
-        """Run a process of this installation; its exit code, the fault points it reached, and what it said."""
+    def run(
+        self, *command: str, fault: str = "", environ: dict[str, str] | None = None, before: Sequence[str] = ()
+    ) -> tuple[int, list[str], str]:
+        """Run a process of this installation; its exit code, the fault points it reached, and what it said.
+
+        :param before: a command that runs it, e.g. ``unshare --net``.
+        """
         log = self.folder / "faults.log"
         log.unlink(missing_ok=True)
         self.database.close()
@@ -71,7 +77,13 @@ class Installation:
             "COUNTERSIGN_FAULT": fault,
         }
         done = subprocess.run(
-            [sys.executable, *command], cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=400
+            [*before, sys.executable, *command],
+            cwd=ROOT,
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=400,
         )
         return done.returncode, log.read_text().split() if log.exists() else [], done.stderr[-4000:]
 
