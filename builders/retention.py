@@ -27,13 +27,12 @@ def free(database: Database, platform: Platform, *, days: int) -> Freed:
     Marked first and removed after: when this is cut off, the next run removes the rest. A layer that a bake needs again
     meanwhile is written again by it.
     """
-    known = {**bases.remembered(platform.layers), platform.base.digest: platform.base}
+    known = {platform.base.digest, *(bases.remembered(platform.layers) if platform.engine else ())}
     with database.write() as session:
         marked = len(retention.free(session, days=days, bases=known))
     with database.read() as session:
         unused = retention.layers(session, freed=True) - retention.layers(session, freed=False)
         names = [bake.tag(bundle, digest) for bundle, digest in retention.tags(session)]
-    unused -= {layer.diff_id for base in known.values() for layer in base.layers}
     size = 0
     for diff_id in sorted(unused):
         if diff_id in platform.layers:

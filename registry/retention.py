@@ -31,9 +31,10 @@ def free(session: Session, *, days: int, bases: Collection[str]) -> Sequence[Ima
 
 
 def layers(session: Session, *, freed: bool) -> set[str]:
-    """Digests of the layers of all images that are freed, or of all that are kept; the base's are among them."""
+    """Digests of the layers of all images that are freed, or of all that are kept; not the bases', which nobody can rebuild."""
     state = Image.freed_at.is_not(None) if freed else Image.freed_at.is_(None)
-    return {layer["diff_id"] for listed in session.scalars(select(Image.layers).where(state)) for layer in listed}
+    listed = session.scalars(select(Image.layers).where(state))
+    return {layer["diff_id"] for layers in listed for layer in layers if layer["role"] != "base"}
 
 
 def tags(session: Session) -> list[tuple[str, str]]:

@@ -83,20 +83,22 @@ def images(installation, world, model_files, tmp_path_factory):
     for path in model_files:
         shutil.copy(path, folder)
     rng = random.Random(7)
-    words = ["".join(rng.choices(string.ascii_lowercase, k=9)) for _ in range(40_000)]
+    words = ["".join(rng.choices(string.ascii_lowercase, k=9)) for _ in range(100_000)]
     texts = [" ".join(words[start : start + 200]) for start in range(0, len(words), 200)]
     estimator = make_pipeline(TfidfVectorizer(), LogisticRegression())
-    joblib.dump(estimator.fit(texts, ["complaint", "praise"] * 100), folder / "model.joblib")
+    joblib.dump(estimator.fit(texts, ["complaint", "praise"] * 250), folder / "model.joblib")
     second = release(installation, world, sorted(folder.iterdir()))
     return first, second, (folder / "model.joblib").stat().st_size
 
 
 def test_a_release_adds_its_models_bytes_and_little_more(images):
     (_, _), (_, grown), model = images
-    assert model > 1.5 * MB
+    assert model > 2 * MB
     assert grown < model + 1 * MB, f"a model of {model} bytes made storage grow by {grown}"
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not os.environ.get("COUNTERSIGN_SOAK"), reason="compiles three libraries anew: make soak")
 def test_what_was_freed_is_baked_anew_with_the_same_bytes(installation, world, images):
     """Freed are the layers that only the old image has; the rebuild, without network, brings them back."""
     (old, _), (current, _), _ = images

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
+from formats import digest as digests
 from registry import audit, clock, retention
 from registry.access import SYSTEM
 from registry.orm.image import Build, Image
@@ -46,6 +47,22 @@ def test_the_old_one_is_freed_once_and_recorded(world, images):
         assert retention.layers(session, freed=True) == {"shared", "own-1"}
         assert retention.layers(session, freed=False) == {"shared", "own-2"}
         assert retention.tags(session) == [("payments/voice", images[0])]
+
+
+def test_an_image_that_is_baked_again_is_kept_again(world, images):
+    freed(world)
+    with world.write() as session:
+        old = session.scalars(select(Image).where(Image.digest == images[0])).one()
+        build = session.scalars(select(Build).where(Build.image_id == old.id).options(joinedload(Build.bundle))).one()
+        assert factories.released_image(session, build).freed_at is None
+
+
+def test_layers_of_a_base_are_nobodys_to_free(world, images):
+    with world.write() as session:
+        build = session.scalars(select(Build).options(joinedload(Build.bundle))).first()
+        layers = [{"role": "base", "path": "", "diff_id": "base", "size": 1}]
+        factories.released_image(session, build, digest=digests.of_bytes(b"on a base"), layers=layers)
+        assert "base" not in retention.layers(session, freed=False)
 
 
 def test_nothing_younger_and_nothing_on_a_base_that_is_not_here(world, images):

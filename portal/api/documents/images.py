@@ -30,6 +30,8 @@ class ImageSummary(Document):
     """Bytes of all layers, uncompressed."""
     key_fingerprint: Digest
     """Of the key that sealed the manifest."""
+    freed_at: Moment | None
+    """Since when its layers are not kept; a rebuild brings them back."""
     created_at: Moment
     url: Link
 
@@ -127,6 +129,7 @@ def _common(image: Image) -> dict[str, Any]:
         "target": image.target,
         "size": image.size,
         "key_fingerprint": image.key_fingerprint,
+        "freed_at": image.freed_at,
         "created_at": image.created_at,
         "url": page(f"/images/{image.digest}"),
     }

@@ -70,7 +70,7 @@ status = dict(line.split(":\t", 1) for line in open("/proc/self/status").read().
 host = sys.argv[1]
 print(json.dumps({
     "write": {path: tried(lambda: written(path)) for path in (
-        "/x", "/etc/passwd", "/usr/lib/x.py", "/opt/countersign/x", "/root/x", "/home/x", "/var/tmp/x", "/run/x",
+        "/x", "/etc/passwd", "/usr/lib/x.py", "/opt/countersign/x", "/srv/x", "/var/tmp/x", "/run/x",
         "/proc/sys/kernel/hostname", "/proc/sysrq-trigger", "/sys/kernel/x", "/dev/x")},
     "read": {path: tried(lambda: open(path, "rb").read(1)) for path in (
         "/dev/mem", "/dev/kmsg", "/dev/sda", "/dev/vda", "/proc/kcore", "/etc/shadow", "/var/run/docker.sock",
