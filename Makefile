@@ -51,6 +51,10 @@ test: .venv/done ## The whole suite: both databases, engine and browser where th
 soak: .venv/done ## The long forms of the tests
 	@COUNTERSIGN_SOAK=1 tools/postgres $(PYTEST) -m slow
 
+reproduce: .venv-run/done ## Bake the demo's image anew in two clean copies of this checkout, and compare
+	@test -e var/demo/countersign.db || CI=true $(MAKE) demo
+	@$(RUN) tools/reproduce.py
+
 bench: .venv/done .venv-run/done ## Measure, as ratios against limits taken in the same run
 	@tools/postgres $(DEV) -m bench
 
@@ -62,4 +66,4 @@ lock: ## Resolve the requirement files again
 		.venv-run/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--custom-compile-command "make lock" $$file.in -o $$file.txt; done
 
-.PHONY: help python demo run dev check test soak bench base-image lock
+.PHONY: help python demo run dev check test soak reproduce bench base-image lock

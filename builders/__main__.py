@@ -1,13 +1,20 @@
-"""The worker's command: ``python -m builders`` works through the queue; ``run BUNDLE`` runs a bundle's current image."""
+"""The worker's command: ``python -m builders`` works through the queue; ``run BUNDLE`` runs a bundle's current image.
+
+``rebuild SEALED`` bakes the image of a sealed manifest from what the store holds, and needs no database.
+"""
 
 import argparse
+import json
 import logging
 import sys
 from pathlib import Path
 
-from builders import platform, run
+from builders import platform, retention, run
 from builders.containers import EngineError
+from builders.jobs import JobFailed
 from builders.smoke import NotReady
+from builders.tarball import LayerError
+from formats.manifest import BadSeal
 from registry import schema
 from registry.db import Database
 from registry.errors import RegistryError
@@ -24,26 +31,58 @@ def main(argv: list[str]) -> int:
     runner = commands.add_parser("run", help="run the current image of a bundle until stopped")
     runner.add_argument("bundle", help="team/bundle")
     runner.add_argument("--summary", type=Path, help="also write the addresses to this file")
+    archiver = commands.add_parser("archive", help="write a released image as an OCI archive")
+    archiver.add_argument("digest", help="sha256:..., as on the image's page")
+    archiver.add_argument("file", type=Path)
+    freer = commands.add_parser("free", help="free the layers of images that are no bundle's current one")
+    freer.add_argument("--days", type=int, required=True, help="only of images older than this many days")
+    rebuilder = commands.add_parser("rebuild", help="bake an image anew from its sealed manifest; print its digest")
+    rebuilder.add_argument("sealed", type=Path, help="the sealed manifest, as downloaded from the image's page")
     arguments = parser.parse_args(argv)
     try:
         settings = Settings.load()
         logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
         logging.getLogger("alembic").setLevel(logging.WARNING)
+        if arguments.command == "rebuild":
+            return _rebuild(arguments.sealed, platform.detect(settings, LocalStore(settings.store_dir.absolute())))
         database = Database(settings.url)
         if not schema.is_current(database):
             raise SettingsError("the database is not at the newest revision; run: flask --app wsgi registry db upgrade")
         found = platform.detect(settings, LocalStore(settings.store_dir.absolute()))
         if arguments.command == "run":
             return run.run(database, found, arguments.bundle, arguments.summary)
+        if arguments.command == "archive":
+            return run.archive(database, found, arguments.digest, arguments.file)
+        if arguments.command == "free":
+            freed = retention.free(database, found, days=arguments.days)
+            print(f"{freed.images} images, {freed.size / 1e6:.1f} MB freed")  # noqa: T201 - the command's output
+            return 0
         # Only work bakes: its validator of bills of materials takes a second to import, and a served image waits for it.
         from builders.worker import Worker  # noqa: PLC0415
 
         logger.info("isolation: %s, Python %s. %s", found.isolation, found.base.target.python, found.note)
+        logger.info("release key: %s", found.release_key.fingerprint)
         Worker(settings, database, found.store, found).run()
-    except (SettingsError, platform.NotReady, EngineError, RegistryError, NotReady) as error:
+    except (
+        SettingsError,
+        platform.NotReady,
+        EngineError,
+        RegistryError,
+        NotReady,
+        JobFailed,
+        BadSeal,
+        LayerError,
+    ) as error:
         hint = getattr(error, "hint", "")
         print(f"{error} {hint}".rstrip(), file=sys.stderr)  # noqa: T201
         return 1
+    return 0
+
+
+def _rebuild(sealed: Path, found: platform.Platform) -> int:
+    from builders import rebuild  # noqa: PLC0415 - as above: the other commands start without it
+
+    print(json.dumps(rebuild.command(sealed, found), indent=1))  # noqa: T201 - the command's output
     return 0
 
 

@@ -1,16 +1,16 @@
 """From a build request to a released image: approval checked again, layers, plan, engine, smoke test, record."""
 
-import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from builders import layers, plan, smoke, statements
+from builders import layers, modelsigning, plan, publish, smoke, statements
+from builders.distribution import RegistryAway, RegistryRefused
 from builders.jobs import Job, JobFailed, TryLater
 from builders.plan import BuildPlan, Part
 from builders.platform import ENVIRONMENTS_PATH, Platform
@@ -61,6 +61,15 @@ class Release:
         return self.card.get("sample_kind") == "synthetic"
 
 
+@dataclass(frozen=True)
+class Said:
+    """Bill of materials, signed provenance, and ``{"public_key", "bundles": {ref: OpenSSF model signature}}``."""
+
+    bom: dict[str, Any]
+    provenance: dict[str, Any]
+    models: dict[str, Any]
+
+
 def run(job: Job, store: LocalStore, platform: Platform) -> None:
     """Bake one build. Same inputs, same image digest: doing it again after a crash does no harm."""
     with job.database.write() as session:
@@ -78,12 +87,13 @@ def run(job: Job, store: LocalStore, platform: Platform) -> None:
         raise JobFailed(
             "smoke-test", report["summary"], hint="Nothing was released. Read the log, then retry or push again."
         )
-    baked = _baked(
-        built, sealed, report, releases, platform, _statements(job, built, sealed, releases, platform, started)
-    )
+    said = _statements(job, built, sealed, releases, platform, started)
+    baked = _baked(built, sealed, report, releases, platform, said)
     if platform.engine:
-        platform.engine.tag(built.image_id, _tag(bundle, built))
+        platform.engine.tag(built.image_id, tag(bundle, built.image_digest))
     faults.reach("tagged")
+    baked = replace(baked, reference=_push(job, built, platform, said))
+    faults.reach("pushed")
     with job.database.write() as session:
         image = builds.release(session, _build(session, job.subject_id), baked)
         jobs.log(session, job.id, job.fence, f"released {image.digest}, isolation: {platform.isolation}")
@@ -183,6 +193,7 @@ def _plan(
         if (layer := platform.site_layer(lock, f"{ENVIRONMENTS_PATH}/{environment_id(digest)}", job.name))
     ]
     job.log(f"environments: {', '.join(part.path.rpartition('/')[2] for part in environments)}")
+    platform.keep(canonical.dumps(lock.to_dict()) for lock in (platform.runtime_lock(), *locks.values()))
     app, app_files = platform.app_layer(job.name)
     models, described = [], []
     for release in releases:
@@ -234,16 +245,11 @@ def _model(release: Release, store: LocalStore, platform: Platform) -> tuple[Par
     }
     if release.synthetic:
         written["sealed.json"] = canonical.dumps(approved_rows(release, store))
-    small = {digests.of_bytes(data): data for data in written.values()}
+    platform.keep(written.values())
     files = [File(release.artifact, *release.files[release.artifact])]
     files += [File(name, digests.of_bytes(data), len(data)) for name, data in written.items()]
     files.sort(key=lambda file: file.path)
-    layer = layers.model_layer(
-        platform.layers,
-        release.path,
-        files,
-        lambda digest: io.BytesIO(small[digest]) if digest in small else store.open(digest),
-    )
+    layer = layers.model_layer(platform.layers, release.path, files, store.open)
     described = manifest.Model(
         ref=release.ref,
         model=release.model,
@@ -275,17 +281,42 @@ def _real_rows(releases: Sequence[Release], store: LocalStore) -> dict[str, Any]
 # ----------------------------------------------------------------------------------------------------------- the record
 
 
-def _tag(bundle: str, built: BuildPlan) -> str:
-    return f"countersign/{bundle}:{digests.parse(built.image_digest)[:12]}"
+def tag(bundle: str, image_digest: str) -> str:
+    """The name of a released image on an engine."""
+    return f"countersign/{bundle}:{digests.parse(image_digest)[:12]}"
+
+
+def _push(job: Job, built: BuildPlan, platform: Platform, said: Said) -> str | None:
+    """Push the image to the registry, if there is one; its reference there."""
+    if not platform.settings.registry_url or not built.loadable:
+        return None
+    attachments = [
+        publish.Attachment("application/vnd.cyclonedx+json", "bom.cdx.json", canonical.dumps(said.bom)),
+        publish.Attachment(
+            "application/vnd.dsse.envelope.v1+json", "provenance.dsse.json", canonical.dumps(said.provenance)
+        ),
+        *(
+            publish.Attachment(modelsigning.BUNDLE_TYPE, f"{ref}.sig", canonical.dumps(bundle))
+            for ref, bundle in said.models["bundles"].items()
+        ),
+    ]
+    try:
+        with platform.repository(built.bundle) as repository:
+            return publish.push(built.image, platform.layers, repository, attachments, job.log)
+    except RegistryAway as error:
+        raise TryLater(error.code, str(error), hint=error.hint) from error
+    except RegistryRefused as error:
+        raise JobFailed(error.code, str(error), hint=error.hint) from error
 
 
 def _statements(
     job: Job, built: BuildPlan, sealed: bytes, releases: Sequence[Release], platform: Platform, started: datetime
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The bill of materials, and the signed provenance."""
+) -> Said:
+    """What the build says of its image to others."""
     runtime, models = platform.runtime_lock(), [_facts(release) for release in releases]
     bom = statements.bill_of_materials(built, runtime=runtime, models=models, countersign_version=VERSION)
     ran = statements.Run(platform.settings.public_url, job.id.hex, clock.rfc3339(started), clock.rfc3339(clock.now()))
+    bundles = {model.ref: modelsigning.sign(model.ref, model.files, platform.models_key) for model in models}
     statement = statements.provenance(
         built,
         runtime=runtime,
@@ -293,8 +324,15 @@ def _statements(
         manifest_digest=digests.of_bytes(sealed),
         countersign_version=VERSION,
         run=ran,
+        signatures=statements.Signatures(
+            platform.models_key.fingerprint, {ref: canonical.digest(bundle) for ref, bundle in bundles.items()}
+        ),
     )
-    return json.loads(bom), json.loads(statements.signed(statement, platform.release_key))
+    return Said(
+        json.loads(bom),
+        json.loads(statements.signed(statement, platform.release_key)),
+        {"public_key": platform.models_key.public_pem.decode(), "bundles": bundles},
+    )
 
 
 def _facts(release: Release) -> statements.ModelFacts:
@@ -324,7 +362,7 @@ def _baked(
     report: dict[str, Any],
     releases: Sequence[Release],
     platform: Platform,
-    said: tuple[dict[str, Any], dict[str, Any]],
+    said: Said,
 ) -> builds.Baked:
     base = [{"role": "base", "path": "", "diff_id": layer.diff_id, "size": layer.size} for layer in built.base.layers]
     listed = base + [
@@ -341,8 +379,9 @@ def _baked(
         config=built.image.config.decode(),
         manifest=built.image.manifest.decode(),
         sealed=json.loads(sealed),
-        sbom=said[0],
-        provenance=said[1],
+        sbom=said.bom,
+        provenance=said.provenance,
+        model_signatures=said.models,
         smoke=report,
         key_fingerprint=platform.release_key.fingerprint,
         members=[release.version_id for release in releases],

@@ -176,6 +176,11 @@ def _probed(image: Image, setting: str, engine: Engine, store: LayerStore) -> Ba
     said = facts.said() or _ask(image_id, setting, engine)
     facts.keep(image, said)
     engine.tag(image_id, name_in_engine(image))
+    return _as_base(image, said)
+
+
+def _as_base(image: Image, said: Mapping[str, str]) -> Base:
+    config = canonical.loads(image.config)
     return Base(
         image.image_digest,
         image.image_id,
@@ -200,6 +205,17 @@ def _ask(image_id: str, setting: str, engine: Engine) -> dict[str, str]:
     if version < _OLDEST_PYTHON:
         raise BaseUnavailable(f"the base {setting} has Python {said['python']}", hint="Python 3.11 or newer is needed.")
     return said
+
+
+def remembered(store: LayerStore) -> dict[str, Base]:
+    """Bases that were used here before and whose layers are all still in the store, by digest."""
+    found = {}
+    for path in (store.root / "bases").glob("*.json"):
+        facts = _Facts(store, f"sha256:{path.stem}")
+        image, said = facts.image(), facts.said()
+        if image and said:
+            found[image.image_digest] = _as_base(image, said)
+    return found
 
 
 class _Facts:

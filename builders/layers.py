@@ -83,6 +83,16 @@ class LayerStore:
                 )
             return self._keep(sink, layer)
 
+    def adopt(self, other: "LayerStore", diff_id: str) -> None:
+        """Take a layer of another store on the same file system, without copying it.
+
+        :raises LayerMissing: it is not there either.
+        """
+        if diff_id not in self:
+            other.get(diff_id)
+            with contextlib.suppress(FileExistsError):
+                self.path(diff_id).hardlink_to(other.path(diff_id))
+
     def get(self, diff_id: str) -> Layer:
         """Return digest and size of a stored layer.
 

@@ -1,12 +1,16 @@
 """What this worker bakes with: engine or host, base, layers and keys; found once at start."""
 
+import contextlib
+import io
 import json
 import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,11 +19,13 @@ from builders import resolver, runtimes
 from builders.base import BaseUnavailable, find_base, host_base
 from builders.checks.downloads import Index
 from builders.containers import EngineError
+from builders.distribution import Credentials, Repository
 from builders.engine import Engine
 from builders.layers import LayerStore
 from builders.plan import ROOT, RUNTIME_PATH, Base, Part
 from builders.runtimes import Compiler, ContainerCompiler, HostCompiler
 from builders.sandbox import ContainerSandbox, ProcessSandbox, Sandbox
+from builders.tarball import Layer
 from formats import canonical, keys
 from formats import digest as digests
 from formats.artifacts import File
@@ -49,8 +55,21 @@ class Platform:
     layers: LayerStore
     store: LocalStore
     settings: Settings
-    audit_key: keys.FileSigner
-    release_key: keys.FileSigner
+
+    @cached_property
+    def audit_key(self) -> keys.Signer:
+        """Signs checkpoints of the audit log."""
+        return _key(self.settings, "audit")
+
+    @cached_property
+    def release_key(self) -> keys.Signer:
+        """Signs what is inside images, and statements about them."""
+        return _key(self.settings, "release")
+
+    @cached_property
+    def models_key(self) -> keys.Signer:
+        """Signs the files of approved versions for tools of others, which want a P-256 key."""
+        return _key(self.settings, "models", p256=True)
 
     @property
     def isolation(self) -> str:
@@ -124,15 +143,23 @@ class Platform:
             raise NotReady("the serving runtime was never resolved for this target; any check does it")
         return lock
 
-    def site_layer(self, lock: Lock, path: str, name: str) -> Any:
+    def site_layer(self, lock: Lock, path: str, name: str) -> Layer:
         """The layer of a lock's wheels at ``path``, made or kept from before."""
         return runtimes.site_layer(
             lock, path, base=self.base, store=self.layers, open_blob=self.store.open, compiler=self.compiler(name)
         )
 
-    def app_layer(self, name: str) -> tuple[Any, tuple[File, ...]]:
-        """The layer of our own serving code, and its files."""
-        return runtimes.app_layer(CHECKOUT, base=self.base, store=self.layers, compiler=self.compiler(name))
+    def app_layer(self, name: str) -> tuple[Layer, tuple[File, ...]]:
+        """The layer of our own serving code, and its files; the modules are kept, so that a later release can rebuild it."""
+        sources = runtimes.app_sources(CHECKOUT)
+        self.keep(sources.values())
+        return runtimes.app_layer(sources, base=self.base, store=self.layers, compiler=self.compiler(name))
+
+    def keep(self, documents: Iterable[bytes]) -> None:
+        """Put small contents into the store, where a rebuild finds them by the digests in the sealed manifest."""
+        for data in documents:
+            if not self.store.has(digests.of_bytes(data)):
+                self.store.put(io.BytesIO(data))
 
     def _runtime_path(self) -> Path:
         folder = self.layers.root / "runtimes"
@@ -147,6 +174,19 @@ class Platform:
             return Lock.from_dict(json.loads(self._runtime_path().read_text()))
         except FileNotFoundError:
             return None
+
+    @contextmanager
+    def repository(self, name: str) -> Iterator[Repository]:
+        """Where images of a bundle are pushed to; only with a registry configured.
+
+        :raises RegistryRefused: the settings would send the password unencrypted.
+        """
+        settings = self.settings
+        account = Credentials(settings.registry_user, settings.registry_password) if settings.registry_user else None
+        with closing(
+            Repository(settings.registry_url, name, credentials=account, ca_bundle=settings.registry_ca_bundle)
+        ) as found:
+            yield found
 
     def index(self) -> Index:
         """Where wheels come from."""
@@ -173,17 +213,7 @@ def detect(settings: Settings, store: LocalStore) -> Platform:
             if settings.isolation == "container":
                 raise NotReady(note) from error
             engine = None
-    settings.keys_dir.mkdir(parents=True, exist_ok=True)
-    return Platform(
-        base=base or host_base(),
-        engine=engine,
-        note=note,
-        layers=layers,
-        store=store,
-        settings=settings,
-        audit_key=_key(settings.keys_dir / "audit.pem"),
-        release_key=_key(settings.keys_dir / "release.pem"),
-    )
+    return Platform(base=base or host_base(), engine=engine, note=note, layers=layers, store=store, settings=settings)
 
 
 def _containers(settings: Settings, layers: LayerStore) -> tuple[Engine, Base]:
@@ -197,9 +227,25 @@ def _containers(settings: Settings, layers: LayerStore) -> tuple[Engine, Base]:
     return engine, find_base(settings.base_image or str(made_here), engine=engine, store=layers)
 
 
-def _key(path: Path) -> keys.FileSigner:
-    """The key in ``path``; made at the first start of an installation, and then to be backed up."""
-    if path.exists():
-        return keys.FileSigner(path)
-    logger.info("made a new key: %s", path)
-    return keys.generate(path)
+def _key(settings: Settings, name: str, *, p256: bool = False) -> keys.Signer:
+    """The key of that name: in the device when one is configured, else in a file.
+
+    A file is made at the first start of an installation, and then to be backed up.
+
+    :raises NotReady: the key cannot be had, and why.
+    """
+    try:
+        if settings.pkcs11_module:
+            from builders import pkcs11  # noqa: PLC0415 - loads a C library that only installations with a device need
+
+            device = pkcs11.Device(settings.pkcs11_module, settings.pkcs11_token, settings.pkcs11_pin)
+            return pkcs11.DeviceSigner(device, f"countersign-{name}")
+        path = settings.keys_dir / f"{name}.pem"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            with contextlib.suppress(keys.KeyFileError):  # another worker was faster: its key is the one
+                (keys.generate_p256 if p256 else keys.generate)(path)
+                logger.info("made a new key: %s", path)
+        return (keys.P256FileSigner if p256 else keys.FileSigner)(path)
+    except keys.KeyFileError as error:
+        raise NotReady(str(error)) from error

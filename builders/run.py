@@ -1,4 +1,7 @@
-"""`python -m builders run BUNDLE`: run the current image of a bundle, in a container or as a process, until stopped."""
+"""`python -m builders run BUNDLE`: run the current image of a bundle, in a container or as a process, until stopped.
+
+`python -m builders archive DIGEST FILE` writes an image to a file instead.
+"""
 
 import json
 import secrets
@@ -11,11 +14,12 @@ from pathlib import Path
 from sqlalchemy import select
 
 from builders import smoke
-from builders.containers import Hardened
 from builders.image import Image as Assembled
+from builders.image import write_archive
 from builders.plan import GRPC_PORT, REST_PORT
 from builders.platform import Platform
 from builders.tarball import Layer
+from formats.manifest import HOST_BASE
 from registry.db import Database
 from registry.errors import NotFound
 from registry.orm.image import Bundle, Image
@@ -28,9 +32,8 @@ def run(database: Database, platform: Platform, bundle: str, summary: Path | Non
         found = session.scalars(query).one_or_none()
         if found is None:
             raise NotFound(f"bundle {bundle} has no image yet", hint="It is baked when its versions are approved.")
-        image = Assembled(
-            found.config.encode(), tuple(Layer(layer["diff_id"], layer["size"]) for layer in found.layers)
-        )
+        _require_bytes(found)
+        image = assembled(found)
         digest, isolation = found.digest, found.isolation
     with _started(platform, image, isolation) as address:
         said = {"bundle": bundle, "image_digest": digest, "isolation": isolation, **address}
@@ -40,6 +43,34 @@ def run(database: Database, platform: Platform, bundle: str, summary: Path | Non
             partial.replace(summary)
         print(json.dumps(said), flush=True)  # noqa: T201 - the command's output
         _wait_for_signal()
+    return 0
+
+
+def assembled(found: Image) -> Assembled:
+    """The image of a row: its config as recorded, and its layers by digest."""
+    return Assembled(found.config.encode(), tuple(Layer(layer["diff_id"], layer["size"]) for layer in found.layers))
+
+
+def _require_bytes(found: Image) -> None:
+    if found.freed_at is not None:
+        raise NotFound(
+            f"the layers of {found.digest} were freed on {found.freed_at:%-d %B %Y}",
+            hint=f"Bring them back: countersign rebuild {found.digest}",
+        )
+
+
+def archive(database: Database, platform: Platform, digest: str, path: Path) -> int:
+    """Write the OCI archive of a released image, whole or not at all; engines load it, OCI tools read it."""
+    with database.read() as session:
+        found = session.scalars(select(Image).where(Image.digest == digest)).one_or_none()
+    if found is None:
+        raise NotFound(f"there is no image {digest}", hint="The portal lists images under Images.")
+    _require_bytes(found)
+    partial = path.with_name(f"{path.name}.new")
+    with partial.open("wb") as sink:
+        written = write_archive(assembled(found), platform.layers, sink, loadable=found.base != HOST_BASE)
+    partial.replace(path)
+    print(f"{path}: {written.size / 1e6:.0f} MB, {written.diff_id}")  # noqa: T201 - the command's output
     return 0
 
 
@@ -53,12 +84,7 @@ def _started(platform: Platform, image: Assembled, isolation: str) -> Iterator[d
     if platform.engine is None:
         raise NotFound("this image needs a container engine, and none is used here", hint=platform.note)
     image_id = platform.engine.load(image, platform.layers)
-    wanted = Hardened(
-        image_id,
-        name,
-        environment={"COUNTERSIGN_KEY_FINGERPRINT": platform.release_key.fingerprint},
-        ports=(REST_PORT, GRPC_PORT),
-    )
+    wanted = smoke.hardened(image_id, name, platform.release_key.fingerprint, ports=(REST_PORT, GRPC_PORT))
     with platform.engine.start(wanted) as container:
         ports = container.ports()
         smoke.wait_until_ready(ports[REST_PORT], container)

@@ -77,7 +77,7 @@ class HostCompiler:
                 [sys.executable, *_COMMAND, str(Path(folder, root)), f"/{root}"],
                 stdout=sink,
                 stderr=subprocess.PIPE,
-                env={**os.environ, **_ENVIRONMENT},
+                env={**_without_python(os.environ), **_ENVIRONMENT},
                 timeout=_SECONDS,
                 check=False,
             )
@@ -103,28 +103,37 @@ def site_layer(
     return store.once(inputs, make)
 
 
-def app_layer(checkout: Path, *, base: Base, store: LayerStore, compiler: Compiler) -> tuple[Layer, tuple[File, ...]]:
+def app_layer(
+    sources: Mapping[str, bytes], *, base: Base, store: LayerStore, compiler: Compiler
+) -> tuple[Layer, tuple[File, ...]]:
     """Return the layer of our own code, and its files (paths relative to the app folder) for the sealed manifest.
 
-    :param checkout: the folder that holds ``serving/`` and ``formats/``.
+    :param sources: the modules by their place in the app folder; see :func:`app_sources`.
     """
-    sources = {path: checkout / place for path, place in _app_sources(checkout)}
-    contents = {path: place.read_bytes() for path, place in sources.items()}
-    made_of = canonical.digest({path: digest.of_bytes(data) for path, data in contents.items()})
+    made_of = canonical.digest({path: digest.of_bytes(data) for path, data in sources.items()})
     inputs = {"kind": "app", "files": made_of, "path": plan.APP_PATH, **_on(base)}
-    entries = [tarball.file(f"{plan.APP_PATH}/{path}", data) for path, data in contents.items()]
+    entries = [tarball.file(f"{plan.APP_PATH}/{path}", data) for path, data in sources.items()]
     layer = store.once(inputs, lambda: _compiled(entries, plan.APP_PATH, store, compiler, base))
     return layer, _files(store, layer, plan.APP_PATH)
 
 
-def _app_sources(checkout: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the place in the app folder and the place in the checkout of each module that goes into an image."""
-    yield "start.py", Path("serving/start.py")
+def app_sources(checkout: Path) -> dict[str, bytes]:
+    """Return each module of ours that goes into an image, by its place in the app folder.
+
+    :param checkout: the folder that holds ``serving/`` and ``formats/``.
+    """
+    found = {"start.py": (checkout / "serving/start.py").read_bytes()}
     for package in ("formats", "serving"):
-        for found in sorted((checkout / package).rglob("*.py")):
-            path = found.relative_to(checkout)
+        for place in sorted((checkout / package).rglob("*.py")):
+            path = place.relative_to(checkout)
             if path.parts != ("serving", "start.py") and not {"tests", "__pycache__"} & set(path.parts):
-                yield path.as_posix(), path
+                found[path.as_posix()] = place.read_bytes()
+    return found
+
+
+def _without_python(environ: Mapping[str, str]) -> dict[str, str]:
+    """Leave out what changes how Python compiles or where it puts what it compiled, e.g. ``PYTHONOPTIMIZE``."""
+    return {name: value for name, value in environ.items() if not name.startswith("PYTHON")}
 
 
 def _on(base: Base) -> Mapping[str, str]:

@@ -77,8 +77,7 @@ def _in_container(
     image_id = engine.load(built.image, platform.layers)
     faults.reach("engine-load")
     job.log(f"loaded as {image_id}")
-    environment = {"COUNTERSIGN_KEY_FINGERPRINT": platform.release_key.fingerprint}
-    with engine.start(Hardened(image_id, job.name, environment=environment)) as container:
+    with engine.start(hardened(image_id, job.name, platform.release_key.fingerprint)) as container:
         faults.reach("engine-start")
         if container.exec(["python3", "-I", "-c", _WAIT], timeout=READY_SECONDS + 10).exit_code != 0:
             raise NotReady(f"The image did not become ready: {_last(container.logs())}")
@@ -87,6 +86,11 @@ def _in_container(
             command, stdin=json.dumps(rows).encode() if rows else b"", timeout=ASK_SECONDS, limit=MAX_REPORT
         )
         return _report(outcome.stdout, outcome.stderr)
+
+
+def hardened(image_id: str, name: str, fingerprint: str, *, ports: Sequence[int] = ()) -> Hardened:
+    """How a serving container runs: it knows the key that must have sealed it, and nothing else of the worker."""
+    return Hardened(image_id, name, environment={"COUNTERSIGN_KEY_FINGERPRINT": fingerprint}, ports=ports)
 
 
 def _in_process(job: Job, platform: Platform, built: BuildPlan, rows: Mapping[str, Any]) -> dict[str, Any]:

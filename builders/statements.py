@@ -83,6 +83,14 @@ class Run:
     finished_at: str
 
 
+@dataclass(frozen=True, slots=True)
+class Signatures:
+    """OpenSSF signatures of an image's models: fingerprint of their key, and each bundle's digest by ``ref``."""
+
+    key: str
+    bundles: Mapping[str, str]
+
+
 def bill_of_materials(
     plan: BuildPlan, *, runtime: Lock, models: Sequence[ModelFacts], countersign_version: str
 ) -> bytes:
@@ -135,10 +143,12 @@ def provenance(
     manifest_digest: str,
     countersign_version: str,
     run: Run,
+    signatures: Signatures,
 ) -> dict[str, Any]:
     """Return the in-toto statement with SLSA v1 provenance; its subject is the image's manifest digest.
 
     :param manifest_digest: of the sealed manifest's bytes.
+    :param signatures: of the models; named as by-products, so that the release key vouches for the key that made them.
     """
     locks = {lock.digest: lock for lock in (runtime, *(model.lock for model in models))}
     return {
@@ -175,6 +185,13 @@ def provenance(
                     "startedOn": run.started_at,
                     "finishedOn": run.finished_at,
                 },
+                "byproducts": [
+                    {"name": "urn:countersign:models-key", "digest": _digest(signatures.key)},
+                    *(
+                        {"name": f"urn:countersign:model-signature:{quote(ref, safe='')}", "digest": _digest(of)}
+                        for ref, of in sorted(signatures.bundles.items())
+                    ),
+                ],
             },
         },
     }

@@ -9,7 +9,7 @@ import time
 from datetime import timedelta
 from types import FrameType
 
-from builders import bake, check
+from builders import bake, check, rebuild, retention
 from builders.jobs import Job, JobFailed
 from builders.platform import Platform
 from registry import jobs, proofs
@@ -20,8 +20,10 @@ from registry.settings import Settings
 from registry.store import LocalStore
 
 logger = logging.getLogger(__name__)
+DOES = {JobKind.CHECK: check, JobKind.BAKE: bake, JobKind.REBUILD: rebuild}
 REPORT_SECONDS = 30.0
 CHECKPOINT_SECONDS = 5.0
+FREE_SECONDS = 24 * 3600.0
 
 
 class Stop(BaseException):
@@ -39,7 +41,7 @@ class Worker:
         self.store = store
         self.platform = platform
         self.lease = timedelta(seconds=settings.job_lease_seconds)
-        self._reported = self._signed = 0.0
+        self._reported = self._signed = self._freed = 0.0
 
     def run(self) -> None:
         """Work until SIGTERM or Ctrl-C."""
@@ -80,9 +82,8 @@ class Worker:
         return True
 
     def _do(self, job: Job) -> None:
-        module = check if job.kind is JobKind.CHECK else bake
         try:
-            module.run(job, self.store, self.platform)
+            DOES[job.kind].run(job, self.store, self.platform)
         except jobs.StaleFence:
             raise
         except JobFailed as error:
@@ -103,7 +104,7 @@ class Worker:
         job.log(f"failed: {error['message']} {error['hint']}".rstrip())
         with self.database.write() as session:
             if jobs.fail(session, job.id, job.fence, error=error, retry=retry):
-                (check if job.kind is JobKind.CHECK else bake).give_up(session, job, error)
+                DOES[job.kind].give_up(session, job, error)
 
     def _housekeep(self) -> None:
         now = time.monotonic()
@@ -113,6 +114,9 @@ class Worker:
                 jobs.report_worker(session, name=self.name, **self.platform.report())
         if now - self._signed >= CHECKPOINT_SECONDS:
             self._checkpoint()
+        if not self._freed or now - self._freed >= FREE_SECONDS:
+            self._freed = now
+            retention.free(self.database, self.platform, days=self.settings.keep_image_days)
 
     def _checkpoint(self, *, force: bool = False) -> None:
         """Sign the head of the audit log when it grew."""

@@ -1,4 +1,4 @@
-"""Ed25519 key pairs, behind the one interface every signature goes through."""
+"""Key pairs, behind the one interface every signature goes through: Ed25519, and P-256 where a standard asks for it."""
 
 import os
 import tempfile
@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Protocol
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from . import digest
@@ -18,7 +19,7 @@ class KeyFileError(ValueError):
 
 
 class Signer(Protocol):
-    """Something that signs with one Ed25519 key: a file, or a device that never shows the key."""
+    """Something that signs with one key: a file, or a device that never shows the key."""
 
     @property
     def fingerprint(self) -> str:
@@ -29,7 +30,16 @@ class Signer(Protocol):
         """The public key, PEM."""
 
     def sign(self, data: bytes) -> bytes:
-        """The 64 bytes of an Ed25519 signature (RFC 8032) over ``data``."""
+        """A signature over ``data``: the 64 bytes of Ed25519 (RFC 8032), or ECDSA with SHA-256 in DER for a P-256 key."""
+
+
+def _private(path: str | Path) -> object:
+    try:
+        return serialization.load_pem_private_key(Path(path).read_bytes(), password=None)
+    except OSError as error:
+        raise KeyFileError(f"{path}: {error.strerror}: create the key or correct the setting") from None
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise KeyFileError(f"{path}: not a PEM PKCS8 private key without passphrase") from None
 
 
 class FileSigner:
@@ -39,12 +49,7 @@ class FileSigner:
     """
 
     def __init__(self, path: str | Path) -> None:
-        try:
-            key = serialization.load_pem_private_key(Path(path).read_bytes(), password=None)
-        except OSError as error:
-            raise KeyFileError(f"{path}: {error.strerror}: create the key or correct the setting") from None
-        except (ValueError, TypeError, UnsupportedAlgorithm):
-            raise KeyFileError(f"{path}: not a PEM PKCS8 private key without passphrase") from None
+        key = _private(path)
         if not isinstance(key, Ed25519PrivateKey):
             raise KeyFileError(f"{path}: the key is {type(key).__name__}, expected Ed25519")
         self._key = key
@@ -64,15 +69,49 @@ class FileSigner:
         return self._key.sign(data)
 
 
+class P256FileSigner:
+    """As :class:`FileSigner`, for a P-256 key."""
+
+    def __init__(self, path: str | Path) -> None:
+        key = _private(path)
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+            raise KeyFileError(f"{path}: the key is {type(key).__name__}, expected P-256")
+        self._key = key
+        self._der = key.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        return digest.of_bytes(self._der)
+
+    @property
+    def public_pem(self) -> bytes:
+        return self._key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+
+    def sign(self, data: bytes) -> bytes:
+        return self._key.sign(data, ec.ECDSA(hashes.SHA256()))
+
+
 def generate(path: str | Path) -> FileSigner:
-    """Create a key pair at ``path`` (PEM PKCS8, mode 0600, durable when this returns) and open it.
+    """Create an Ed25519 key pair at ``path`` (PEM PKCS8, mode 0600, durable when this returns) and open it.
 
     :raises KeyFileError: something is there already: a key is never overwritten.
     """
-    target = Path(path)
-    pem = Ed25519PrivateKey.generate().private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    _keep(Path(path), Ed25519PrivateKey.generate())
+    return FileSigner(path)
+
+
+def generate_p256(path: str | Path) -> P256FileSigner:
+    """Create a P-256 key pair at ``path``, as :func:`generate` does."""
+    _keep(Path(path), ec.generate_private_key(ec.SECP256R1()))
+    return P256FileSigner(path)
+
+
+def _keep(target: Path, key: Ed25519PrivateKey | ec.EllipticCurvePrivateKey) -> None:
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     # Written beside and linked: a crash leaves no half key at the name, and a link, unlike a rename, never overwrites.
     descriptor, scratch = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # made with mode 0600
     try:
@@ -90,7 +129,6 @@ def generate(path: str | Path) -> FileSigner:
         os.fsync(folder)
     finally:
         os.close(folder)
-    return FileSigner(target)
 
 
 def load_public(pem: bytes | str) -> Ed25519PublicKey:

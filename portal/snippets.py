@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from portal.installation import here
 from registry.orm.catalog import ModelVersion
 
 REST = "http://localhost:8080"
@@ -30,6 +29,8 @@ class Place:
     isolation: str
     key: str
     """Fingerprint of the key that sealed the image."""
+    reference: str | None
+    """``registry/repository@sha256:...``, where the image was pushed."""
 
     @property
     def name(self) -> str:
@@ -134,22 +135,32 @@ def _literal(row: Mapping[str, Any]) -> str:
 
 
 def docker(place: Place) -> str:
-    """Fetch the image from here and start it, hardened."""
-    url = here().settings.public_url.rstrip("/")
+    """Fetch the image by digest and start it, hardened; it refuses to start unless our key sealed it."""
+    file = f"{place.name}.oci.tar"
+    fetch = (
+        (f"docker pull {place.reference}",)
+        if place.reference
+        else (
+            f"# on the worker: python -m builders archive {place.image_digest} {file}",
+            f"docker load -i {file}",
+        )
+    )
     return "\n".join(
         (
-            f'curl -sSf -H "Authorization: Bearer $COUNTERSIGN_TOKEN" \\\n  {url}/api/v1/images/{place.image_digest}/archive \\\n  | docker load',
+            *fetch,
             "",
             f"docker run --rm --name {place.name} --read-only --tmpfs /tmp --cap-drop ALL \\",
             "  --security-opt no-new-privileges -p 8080:8080 -p 8081:8081 \\",
             f"  -e COUNTERSIGN_KEY_FINGERPRINT={place.key} \\",
-            f"  {place.engine_id}",
+            f"  {place.reference or place.engine_id}",
         )
     )
 
 
 def kubernetes(place: Place) -> str:
-    """A deployment and its service; the image comes from the registry it was pushed to."""
+    """A deployment, its service, and no way out; the image comes from the registry it was pushed to."""
+    image = place.reference or f"registry.example.com/{place.bundle}@{place.image_digest}"
+    note = "by digest: what was approved" if place.reference else "your registry, then the digest that was approved"
     return f"""\
 apiVersion: apps/v1
 kind: Deployment
@@ -163,8 +174,8 @@ spec:
     spec:
       containers:
         - name: server
-          # your registry, then the digest that was approved
-          image: registry.example.com/{place.bundle}@{place.image_digest}
+          # {note}
+          image: {image}
           ports: [{{name: rest, containerPort: 8080}}, {{name: grpc, containerPort: 8081}}]
           env:
             - {{name: COUNTERSIGN_KEY_FINGERPRINT, value: "{place.key}"}}
@@ -184,7 +195,17 @@ metadata:
   name: {place.name}
 spec:
   selector: {{app: {place.name}}}
-  ports: [{{name: rest, port: 8080}}, {{name: grpc, port: 8081}}]"""
+  ports: [{{name: rest, port: 8080}}, {{name: grpc, port: 8081}}]
+---
+# it answers and never calls: no connection of its own
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: {place.name}
+spec:
+  podSelector: {{matchLabels: {{app: {place.name}}}}}
+  policyTypes: [Egress]
+  egress: []"""
 
 
 def files(version: ModelVersion) -> str:

@@ -19,6 +19,7 @@ class Permission(enum.StrEnum):
     DECLARE_USE = "declare_use"
     EDIT_BUNDLE = "edit_bundle"
     BAKE = "bake"
+    REBUILD = "rebuild"
     READ_AUDIT = "read_audit"
     OPERATE = "operate"
     ADMINISTER = "administer"
@@ -35,6 +36,7 @@ ROLES: dict[Permission, frozenset[Role]] = {
     Permission.DECLARE_USE: ANYONE,
     Permission.EDIT_BUNDLE: frozenset({Role.SCIENTIST, Role.OPERATOR}),
     Permission.BAKE: frozenset({Role.SCIENTIST, Role.OPERATOR}),
+    Permission.REBUILD: frozenset(Role) - {Role.CONSUMER, Role.ADMINISTRATOR},
     Permission.READ_AUDIT: frozenset({Role.AUDITOR, Role.COMPLIANCE, Role.ADMINISTRATOR}),
     Permission.OPERATE: frozenset({Role.OPERATOR, Role.ADMINISTRATOR}),
     Permission.ADMINISTER: frozenset({Role.ADMINISTRATOR}),
@@ -60,6 +62,7 @@ SCOPES: dict[Permission, str] = {
     Permission.DECLARE_USE: "submit",
     Permission.EDIT_BUNDLE: "bundles",
     Permission.BAKE: "bundles",
+    Permission.REBUILD: "bundles",
     Permission.READ_AUDIT: "audit",
     Permission.MANAGE_TOKENS: "tokens",
 }

@@ -79,6 +79,9 @@ class Action(enum.StrEnum):
     BUILD_FAILED = "build:failed"
     IMAGE_RELEASED = "image:released"
     IMAGE_ROLLED_BACK = "image:rolled_back"
+    IMAGE_REBUILD_REQUESTED = "image:rebuild_requested"
+    IMAGE_REBUILT = "image:rebuilt"
+    IMAGE_FREED = "image:freed"
 
 
 class Acting(Protocol):

@@ -35,6 +35,8 @@ class Baked:
     smoke: dict[str, Any]
     key_fingerprint: str
     members: list[UUID]
+    reference: str | None = None
+    model_signatures: dict[str, Any] | None = None
 
 
 def _query() -> Select[Build]:
@@ -101,6 +103,8 @@ def release(session: Session, build: Build, baked: Baked) -> Image:
         session.add_all(
             ImageMember(image_id=image.id, version_id=version_id) for version_id in dict.fromkeys(baked.members)
         )
+    else:  # baked again: its layers are here, and its documents stay those of the first time
+        image.freed_at, image.reference = None, baked.reference or image.reference
     build.state, build.image_id, build.finished_at, build.error = BuildState.DONE, image.id, clock.now(), None
     if not overtaken:
         bundle.current_image_id = image.id

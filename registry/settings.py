@@ -51,11 +51,27 @@ class Settings:
     isolation: Isolation = _setting(
         "auto", "`container`, `process`, or `auto`: containers when an engine and a base are there."
     )
+    keep_image_days: int = _setting(
+        90, "Layers of an image that is no bundle's current one are freed after this long; a rebuild brings them back."
+    )
     base_image: str = _setting(
         "", "OCI archive or image reference to bake on. Default: base/base.oci.tar in data_dir when it exists."
     )
+    registry_url: str = _setting(
+        "",
+        "OCI registry that images are pushed to, `https://registry.example.com/models`; a path prefixes every repository.",
+    )
+    registry_user: str = _setting("", "Account that pushes.")
+    registry_password: str = _setting("", "Its password or token.", secret=True)
+    registry_ca_bundle: str = _setting("", "PEM file of certificate authorities to trust for the registry.")
     index_url: str = _setting("", "Package index for wheels. Default: the resolver's own configuration.")
     ca_bundle: str = _setting("", "PEM file of certificate authorities to trust when downloading.")
+    pkcs11_module: str = _setting(
+        "",
+        "PKCS#11 library of a device that holds the keys, e.g. /usr/lib/softhsm/libsofthsm2.so. Default: files in data_dir.",
+    )
+    pkcs11_token: str = _setting("", "Label of the token in that device.")
+    pkcs11_pin: str = _setting("", "Its user PIN.", secret=True)
     job_lease_seconds: int = _setting(60, "A worker that is silent for this long loses its job to another.")
     worker_poll_seconds: float = _setting(0.5, "How often an idle worker looks for a job.")
     log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR.")
@@ -120,8 +136,19 @@ class Settings:
                 )
             if not self.public_url.startswith("https://"):
                 faults.append(f"COUNTERSIGN_PUBLIC_URL={self.public_url}: production needs an https:// address")
-        if self.ca_bundle and not Path(self.ca_bundle).is_file():
-            faults.append(f"COUNTERSIGN_CA_BUNDLE={self.ca_bundle}: no such file")
+        faults += [
+            f"{PREFIX}{name.upper()}={bundle}: no such file"
+            for name in ("ca_bundle", "registry_ca_bundle")
+            if (bundle := getattr(self, name)) and not Path(bundle).is_file()
+        ]
+        if self.registry_url and not self.registry_url.startswith(("https://", "http://")):
+            faults.append(f"COUNTERSIGN_REGISTRY_URL={self.registry_url}: must begin with https:// or http://")
+        if self.pkcs11_module and not (self.pkcs11_token and self.pkcs11_pin):
+            faults.append(
+                "COUNTERSIGN_PKCS11_MODULE is set: set COUNTERSIGN_PKCS11_TOKEN and COUNTERSIGN_PKCS11_PIN too"
+            )
+        if bool(self.registry_user) != bool(self.registry_password):
+            faults.append("COUNTERSIGN_REGISTRY_USER and COUNTERSIGN_REGISTRY_PASSWORD: set both, or none")
         for spec in fields(self):
             value = getattr(self, spec.name)
             if spec.type in (int, float) and not (value > 0 or (spec.name == "trusted_proxies" and value == 0)):

@@ -396,9 +396,9 @@ def baked(build: Build, **overrides: Any) -> builds.Baked:
     return builds.Baked(**valid | overrides)
 
 
-def released_image(session: Session, build: Build) -> Image:
+def released_image(session: Session, build: Build, **fields: Any) -> Image:
     """Bake a build in no time."""
-    return builds.release(session, builds.start(session, build.id), baked(build))
+    return builds.release(session, builds.start(session, build.id), baked(build, **fields))
 
 
 # --------------------------------------------------------------------------------------------------- machines

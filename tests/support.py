@@ -22,10 +22,11 @@ NEEDS = {
     "postgres": "a PostgreSQL server",
     "index": "a package index",
     "mount": "permission to mount a small file system",
+    "namespace": "an empty network namespace",
 }
 
 
-def require(name: Literal["engine", "browser", "postgres", "index", "mount"], reason: str) -> NoReturn:
+def require(name: Literal["engine", "browser", "postgres", "index", "mount", "namespace"], reason: str) -> NoReturn:
     """This test cannot run here: skip it, or fail where everything must be there (``COUNTERSIGN_TEST_REQUIRE=1``).
 
     :param reason: what is missing and how to get it.

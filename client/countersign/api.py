@@ -205,6 +205,13 @@ class Api:
     def retry_build(self, build_id: str) -> models.Build:
         return models.Build.from_wire(_json(self._post(f"{_V1}/builds/{quote(build_id, safe='')}/retry", {})))
 
+    def rebuild(self, image: str) -> models.Rebuild:
+        return models.Rebuild.from_wire(_json(self._post(f"{_V1}/images/{quote(image, safe='')}/rebuild", {})))
+
+    def show_rebuild(self, image: str, rebuild_id: str) -> models.Rebuild:
+        where = f"{_V1}/images/{quote(image, safe='')}/rebuilds/{quote(rebuild_id, safe='')}"
+        return models.Rebuild.from_wire(self._get(where))
+
     def build_log(self, build_id: str, offset: int) -> bytes:
         """The log's bytes from ``offset`` on; empty when there are none yet."""
         response = self.transport.request(

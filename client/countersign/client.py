@@ -10,7 +10,7 @@ from countersign import cards, checks, collecting, config, downloading, models, 
 from countersign.api import Api
 from countersign.cache import Cache
 from countersign.collecting import Facts, Plan
-from countersign.errors import NotSignedIn, Trouble, Unusable
+from countersign.errors import NotFound, NotSignedIn, Trouble, Unusable
 from countersign.progress import OnProgress, silent
 from countersign.transport import Note, Transport
 
@@ -311,6 +311,27 @@ class Client:
         :raises StillPending: ``timeout`` seconds went by first.
         """
         return waiting.for_build(lambda: self.build(build_id), timeout, on_change)
+
+    def rebuild(self, image: str) -> models.Rebuild:
+        """Ask a worker to bake an image anew and compare.
+
+        :param image: its digest, or the bundle whose current image it is.
+        """
+        if not image.startswith("sha256:"):
+            bundle = self.bundle(image)
+            if bundle.image_digest is None:
+                raise NotFound(f"{image} has no image yet", hint=f"Run `countersign bundle bake {image}`.")
+            image = bundle.image_digest
+        return self.api.rebuild(image)
+
+    def wait_rebuild(self, rebuild: models.Rebuild, *, timeout: float = 1200.0) -> models.Rebuild:
+        """Wait until a rebuild has ended.
+
+        :raises VerificationError: another image came out; the message names the first layer that differs.
+        :raises Rejected: nothing came out.
+        :raises StillPending: ``timeout`` seconds went by first.
+        """
+        return waiting.for_rebuild(lambda: self.api.show_rebuild(rebuild.image_digest, rebuild.id), timeout)
 
     def build_log(self, build_id: str, *, follow: bool = False) -> Iterator[bytes]:
         """The log as it stands, or, with ``follow``, as it grows until the build has ended."""

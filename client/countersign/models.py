@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 APPROVED_STAGES = frozenset({"approved", "approved_with_conditions"})
 UNCHECKED_STAGES = frozenset({"draft", "checking"})
 FINAL_BUILD_STATES = frozenset({"done", "failed", "blocked"})
+FINAL_REBUILD_STATES = frozenset({"equal", "differs", "failed"})
 
 
 def _each(kind: type["Record"]) -> Any:
@@ -321,6 +322,28 @@ class Build(Record):
     @property
     def is_final(self) -> bool:
         return self.state in FINAL_BUILD_STATES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rebuild(Record):
+    """An image baked anew, to compare: ``state`` is queued, equal, differs or failed.
+
+    ``difference`` has `role`, `path`, `expected` and `found` of the first layer that differs; ``error`` has `code`,
+    `message` and `hint` when nothing came out.
+    """
+
+    id: str
+    image_digest: str
+    state: str = ""
+    found_digest: str | None = None
+    difference: Mapping[str, Any] | None = None
+    error: Mapping[str, Any] | None = None
+    created_at: str | None = None
+    url: str = ""
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in FINAL_REBUILD_STATES
 
 
 def walk(page: Any) -> Iterator[Any]:

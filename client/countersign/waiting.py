@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from countersign import transport
 from countersign.api import Api
-from countersign.errors import Conflict, Rejected, StillPending, Unusable
-from countersign.models import UNCHECKED_STAGES, Build, Version
+from countersign.errors import Conflict, Rejected, StillPending, Unusable, VerificationError
+from countersign.models import UNCHECKED_STAGES, Build, Rebuild, Version
 
 GOALS = ("ready", "approved")
 
@@ -83,6 +83,38 @@ def check_build(build: Build) -> None:
         f"build {build.id} {build.state}: {error.get('message') or 'no reason given'}",
         hint=str(error.get("hint") or f"Read `countersign logs {build.id}`."),
         code=str(error.get("code") or "build-failed"),
+    )
+
+
+def for_rebuild(read: Callable[[], Rebuild], timeout: float) -> Rebuild:
+    """Read a rebuild until it has ended.
+
+    :raises VerificationError: another image came out.
+    :raises Rejected: nothing came out.
+    :raises StillPending: ``timeout`` seconds went by first.
+    """
+    for rebuild in _poll(read, timeout, slowest=5.0):
+        if rebuild.state == "differs":
+            first = rebuild.difference or {}
+            what = f"{first.get('role')} {first.get('path')}".strip()
+            raise VerificationError(
+                f"{rebuild.image_digest} was rebuilt as {rebuild.found_digest}; the first difference is the {what}: "
+                f"recorded {first.get('expected') or 'nothing'}, found {first.get('found') or 'nothing'}",
+                hint="Do not trust the image before you know why. See " + rebuild.url,
+                code="rebuild-differs",
+            )
+        if rebuild.state == "failed":
+            error = rebuild.error or {}
+            raise Rejected(
+                f"{rebuild.image_digest} could not be rebuilt: {error.get('message') or 'no reason given'}",
+                hint=str(error.get("hint") or ""),
+                code=str(error.get("code") or "build-failed"),
+            )
+        if rebuild.is_final:
+            return rebuild
+    raise StillPending(
+        f"the rebuild of {rebuild.image_digest} has not ended after {timeout:.0f} s",
+        hint=f"It goes on without you. See {rebuild.url}",
     )
 
 

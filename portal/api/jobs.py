@@ -4,7 +4,7 @@ from portal.api.answers import Answer
 from portal.api.calls import Call, ident
 from portal.api.contract import operation
 from portal.api.documents.images import JobDocument
-from registry import builds, catalog, jobs
+from registry import builds, catalog, jobs, rebuilds
 from registry.errors import NotFound
 from registry.orm.job import Job, JobKind
 
@@ -19,8 +19,12 @@ def show_job(call: Call, job_id: str) -> Answer:
 
 
 def _subject(call: Call, job: Job) -> str:
-    """Where its version or build is; refuses whoever may not see that."""
+    """Where its version, build or rebuild is; refuses whoever may not see that."""
     if job.kind is JobKind.BAKE:
         return f"/api/v1/builds/{builds.get_build(call.session, job.subject_id, actor=call.actor).id}"
+    if job.kind is JobKind.REBUILD:
+        digest = rebuilds.load(call.session, job.subject_id).image.digest
+        builds.get_image(call.session, digest, actor=call.actor)
+        return f"/api/v1/images/{digest}/rebuilds/{job.subject_id}"
     version = catalog.version_by_id(call.session, job.subject_id, actor=call.actor)
     return f"/api/v1/models/{version.model.full_name}/versions/{version.number}"

@@ -87,6 +87,7 @@ def _usage(found: RegisteredModel, version: ModelVersion, served: list[reading.S
             engine_id=first.image.engine_id,
             isolation=first.image.isolation,
             key=first.image.key_fingerprint,
+            reference=first.image.reference,
         )
     return snippets.usage(version, place, example)
 

@@ -4,12 +4,14 @@ import base64
 import json
 from typing import Any
 
-from flask import Response, g, render_template, request
+from flask import Response, flash, g, redirect, render_template, request, url_for
 from werkzeug.exceptions import NotFound
+from werkzeug.wrappers import Response as BaseResponse
 
-from portal import db, snippets
+from portal import access, db, filters, snippets
 from portal.images import bp
-from registry import builds, paging
+from registry import builds, paging, rebuilds
+from registry.access import Permission
 from registry.orm.image import Image
 
 PAGE = 50
@@ -17,6 +19,7 @@ DOCUMENTS = {
     "sbom": ("sbom", "Bill of materials (CycloneDX)", "application/vnd.cyclonedx+json"),
     "provenance": ("provenance", "Provenance (SLSA, signed)", "application/json"),
     "manifest": ("sealed", "Sealed manifest (signed)", "application/json"),
+    "models": ("model_signatures", "Signatures of the models (OpenSSF)", "application/json"),
     "smoke": ("smoke", "Smoke test", "application/json"),
 }
 """Name in the address -> column, words, media type."""
@@ -43,17 +46,34 @@ def image(digest: str) -> str:
     """One image."""
     found = builds.get_image(db.session(), digest, actor=g.actor)
     sealed = json.loads(base64.b64decode(found.sealed["payload"]))
+    place = _place(found, sealed)
+    rebuilt = rebuilds.of_image(db.session(), found)
+    filters.name_actors({rebuild.requested_by for rebuild in rebuilt})
     return render_template(
         "images/image.html",
         image=found,
         routes=sealed["routes"],
         layers=[(HOLDS.get(layer["role"], layer["role"]), layer) for layer in found.layers],
         is_current=found.bundle.current_image_id == found.id,
-        run=_run(found),
+        run=snippets.docker(place),
         check=_check(found),
-        kubernetes=snippets.kubernetes(_place(found, sealed)),
+        kubernetes=snippets.kubernetes(place),
+        rebuilds=rebuilt,
+        rebuild_names={**HOLDS, "config": "The configuration"},
+        may_rebuild=access.may(Permission.REBUILD),
         documents=[(name, words) for name, (_, words, _) in DOCUMENTS.items()],
     )
+
+
+@bp.post("/<digest>/rebuild")
+def rebuild(digest: str) -> BaseResponse:
+    """Bake it anew and compare."""
+    found = builds.get_image(db.session(), digest, actor=g.actor)
+    rebuilds.request(db.session(), found, actor=g.actor)
+    flash(
+        "The rebuild is in the queue. It takes about as long as the first build; the result stands on this page.", "ok"
+    )
+    return redirect(url_for("images.image", digest=digest, _anchor="rebuild"), 303)
 
 
 def _place(found: Image, sealed: dict[str, Any]) -> snippets.Place:
@@ -66,18 +86,7 @@ def _place(found: Image, sealed: dict[str, Any]) -> snippets.Place:
         engine_id=found.engine_id,
         isolation=found.isolation,
         key=found.key_fingerprint,
-    )
-
-
-def _run(found: Image) -> str:
-    """Start it by image ID, hardened; it refuses to start unless our key sealed it."""
-    return "\n".join(
-        (
-            f"docker run --rm --name {found.bundle.name} --read-only --tmpfs /tmp --cap-drop ALL \\",
-            "  --security-opt no-new-privileges -p 8080:8080 -p 8081:8081 \\",
-            f"  -e COUNTERSIGN_KEY_FINGERPRINT={found.key_fingerprint} \\",
-            f"  {found.engine_id}",
-        )
+        reference=found.reference,
     )
 
 
@@ -87,7 +96,7 @@ def _check(found: Image) -> str:
         (
             "docker run --rm --read-only --network none \\",
             f"  -e COUNTERSIGN_KEY_FINGERPRINT={found.key_fingerprint} \\",
-            f"  {found.engine_id} verify",
+            f"  {found.reference or found.engine_id} verify",
         )
     )
 

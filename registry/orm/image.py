@@ -29,6 +29,15 @@ class BuildState(enum.StrEnum):
     FAILED = "failed"
 
 
+class RebuildState(enum.StrEnum):
+    """How a rebuild of a released image ended; ``queued`` until then."""
+
+    QUEUED = "queued"
+    EQUAL = "equal"
+    DIFFERS = "differs"
+    FAILED = "failed"
+
+
 class Bundle(Governed, Base):
     """A named set of routes baked into one serving container."""
 
@@ -133,6 +142,15 @@ class Image(Governed, Base):
     provenance: Mapped[Json] = mapped_column(comment="DSSE envelope of the SLSA provenance")
     smoke: Mapped[Json] = mapped_column(comment="report of the smoke test before release")
     key_fingerprint: Mapped[str] = mapped_column(sa.String(71), comment="of the key that sealed the manifest")
+    reference: Mapped[str | None] = mapped_column(
+        sa.String(300), comment="registry/repository@sha256:..., where a registry is configured"
+    )
+    model_signatures: Mapped[Json | None] = mapped_column(
+        comment="OpenSSF model signature of each version, by its name"
+    )
+    freed_at: Mapped[datetime | None] = mapped_column(
+        comment="since when its layers are not kept; a rebuild brings them back"
+    )
     created_at: Mapped[created]
     bundle: Mapped[Bundle] = relationship(foreign_keys=[bundle_id], lazy="raise")
     members: Mapped[list["ImageMember"]] = relationship(lazy="raise", viewonly=True)
@@ -150,6 +168,26 @@ class ImageMember(Governed, Base):
     version_id: Mapped[UUID] = mapped_column(sa.ForeignKey("model_versions.id"), primary_key=True, index=True)
     image: Mapped[Image] = relationship(lazy="raise")
     version: Mapped[ModelVersion] = relationship(lazy="raise")
+
+    def audit_ref(self) -> str:
+        return f"image:{self.image_id.hex}"
+
+
+class ImageRebuild(Governed, Base):
+    """One baking of a released image anew from what was recorded, to see whether the same bytes come out."""
+
+    __tablename__ = "image_rebuilds"
+
+    id: Mapped[uuid_pk]
+    image_id: Mapped[UUID] = mapped_column(sa.ForeignKey("images.id"), index=True)
+    state: Mapped[RebuildState] = mapped_column(enum_column(RebuildState), default=RebuildState.QUEUED)
+    requested_by: Mapped[str] = mapped_column(sa.String(80))
+    found_digest: Mapped[str | None] = mapped_column(sa.String(71), comment="image digest that came out")
+    difference: Mapped[Json | None] = mapped_column(comment="first layer that differs: role, path, expected, found")
+    error: Mapped[Json | None] = mapped_column(comment="code, message, hint when nothing came out")
+    created_at: Mapped[created]
+    finished_at: Mapped[datetime | None]
+    image: Mapped[Image] = relationship(lazy="raise")
 
     def audit_ref(self) -> str:
         return f"image:{self.image_id.hex}"

@@ -13,7 +13,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from builders import plan, statements
 from builders.base import host_base
 from builders.plan import Base, Part
-from builders.statements import InvalidStatement, Metric, ModelFacts, Run
+from builders.statements import InvalidStatement, Metric, ModelFacts, Run, Signatures
 from builders.tarball import Layer
 from formats import digest, dsse, keys
 from formats.artifacts import File
@@ -70,6 +70,7 @@ PROVENANCE = {
                                 "finishedOn": {"pattern": "^[0-9T:-]+Z$"},
                             },
                         },
+                        "byproducts": {"type": "array", "items": _RESOURCE},
                     },
                 },
             },
@@ -192,6 +193,7 @@ def provenance(run: Run = RUN, base: Base | None = None) -> dict:
         manifest_digest=of("sealed"),
         countersign_version="0.1.0",
         run=run,
+        signatures=Signatures(of("models key"), {MODEL.ref: of("bundle")}),
     )
 
 

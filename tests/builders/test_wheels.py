@@ -256,15 +256,14 @@ def test_an_unpacked_layer_never_writes_over_what_is_there(wheelhouse, layer_sto
 
 def test_the_app_layer_holds_our_modules_and_lists_every_file_of_it(layer_store):
     base = host_base()
-    layer, files = runtimes.app_layer(CHECKOUT, base=base, store=layer_store, compiler=HostCompiler(layer_store))
+    sources = runtimes.app_sources(CHECKOUT)
+    layer, files = runtimes.app_layer(sources, base=base, store=layer_store, compiler=HostCompiler(layer_store))
     found = {path.removeprefix("opt/countersign/app/"): data for path, data in read(layer_store, layer).items()}
     assert {file.path for file in files} == set(found)
     assert all(file.size == len(found[file.path]) for file in files)
     assert {"start.py", "serving/app.py", "formats/manifest.py", f"__pycache__/start.{TAG}.pyc"} <= set(found)
     assert {path.rpartition(".")[2] for path in found} == {"py", "pyc"}
-    again = runtimes.app_layer(
-        CHECKOUT, base=base, store=layer_store, compiler=lambda *_: pytest.fail("compiled again")
-    )
+    again = runtimes.app_layer(sources, base=base, store=layer_store, compiler=lambda *_: pytest.fail("compiled again"))
     assert again == (layer, files)
 
 

@@ -28,6 +28,8 @@ class Portal(Served):
         self.reviews: dict[str, dict[str, Any]] = {}
         self.bundles: dict[str, dict[str, Any]] = {}
         self.builds: dict[str, dict[str, Any]] = {}
+        self.rebuilds: dict[str, dict[str, Any]] = {}
+        self.outcome: dict[str, Any] = {"state": "equal"}
         self.logs: dict[str, list[bytes]] = {}
         self.tokens: dict[str, dict[str, Any]] = {
             "t1": {"id": "t1", "name": "laptop", "scopes": ["read", "push"], "expires_at": "2031-01-01T00:00:00Z"}
@@ -297,6 +299,21 @@ class Portal(Served):
         build.update(state="queued", error=None)
         return 200, build
 
+    def rebuild(self, item: str, **_: Any) -> Any:
+        self.rebuilds[item] = self.rebuilds.get(item) or {
+            "id": "r1",
+            "image_digest": item,
+            "state": "queued",
+            "url": f"{self.url}/images/{item}",
+        }
+        return 202, self.rebuilds[item]
+
+    def get_rebuild(self, item: str, **_: Any) -> Any:
+        """It waits at the first look; then it has ended, as ``outcome`` says."""
+        rebuild = dict(self.rebuilds[item])
+        self.rebuilds[item].update(self.outcome)
+        return 200, rebuild
+
     def list_tokens(self, query: dict[str, str], **_: Any) -> Any:
         return self._page(list(self.tokens.values()), query)
 
@@ -402,6 +419,8 @@ Portal.routes = [
     ("GET", r"/api/v1/builds/(?P<item>[^/]+)", Portal.get_build),
     ("GET", r"/api/v1/builds/(?P<item>[^/]+)/log", Portal.get_log),
     ("POST", r"/api/v1/builds/(?P<item>[^/]+)/retry", Portal.retry_build),
+    ("POST", r"/api/v1/images/(?P<item>[^/]+)/rebuild", Portal.rebuild),
+    ("GET", r"/api/v1/images/(?P<item>[^/]+)/rebuilds/r1", Portal.get_rebuild),
     ("GET", r"/api/v1/tokens", Portal.list_tokens),
     ("POST", r"/api/v1/tokens", Portal.create_token),
     ("DELETE", r"/api/v1/tokens/(?P<item>[^/]+)", Portal.revoke_token),

@@ -309,6 +309,48 @@ def test_rollback_returns_to_the_previous_image(pushed):
     bundle["image_digest"] = None
     refused = run("rollback", "payments/voice")
     assert (refused.exit_code != 0, "has no image yet" in refused.stderr) == (True, True)
+IMAGE = "sha256:" + "3" * 64
+
+
+def test_a_rebuild_is_waited_for_and_equal(pushed, pauses):
+    asked = run("rebuild", IMAGE, "-o", "json")
+    assert (asked.exit_code, json.loads(asked.stdout)["state"]) == (0, "queued")
+    waited = run("rebuild", IMAGE, "--wait", "-o", "json")
+    assert (waited.exit_code, json.loads(waited.stdout)["state"]) == (0, "equal")
+
+
+def test_a_bundle_stands_for_its_current_image(pushed):
+    pushed.bundles["payments/voice"] = {"name": "payments/voice", "routes": [], "revision": 1, "image_digest": None}
+    assert run("rebuild", "payments/voice").exit_code == 3
+    pushed.bundles["payments/voice"]["image_digest"] = IMAGE
+    assert run("rebuild", "payments/voice").exit_code == 0
+    assert IMAGE in pushed.rebuilds
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "words"),
+    [
+        (
+            {
+                "state": "differs",
+                "found_digest": "sha256:" + "4" * 64,
+                "difference": {"role": "model", "path": "opt/m", "expected": "sha256:1", "found": ""},
+            },
+            10,
+            "the first difference is the model opt/m: recorded sha256:1, found nothing",
+        ),
+        (
+            {"state": "failed", "error": {"code": "other-base", "message": "another base", "hint": "x"}},
+            9,
+            "another base",
+        ),
+    ],
+)
+def test_a_rebuild_that_is_not_equal_fails(pushed, pauses, outcome, code, words):
+    pushed.outcome = outcome
+    waited = run("rebuild", IMAGE, "--wait")
+    assert waited.exit_code == code
+    assert words in waited.stderr
 
 
 def test_a_failed_build_exits_9(pushed):

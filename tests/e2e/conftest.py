@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 import warnings
+from collections.abc import Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,8 +58,13 @@ class Installation:
             self.file.with_name(self.file.name + suffix).unlink(missing_ok=True)
         shutil.copyfile(self.folder / f"{name}.aside", self.file)
 
-    def run(self, *command: str, fault: str = "", environ: dict[str, str] | None = None) -> tuple[int, list[str], str]:
-        """Run a process of this installation; its exit code, the fault points it reached, and what it said."""
+    def run(
+        self, *command: str, fault: str = "", environ: dict[str, str] | None = None, before: Sequence[str] = ()
+    ) -> tuple[int, list[str], str]:
+        """Run a process of this installation; its exit code, the fault points it reached, and what it said.
+
+        :param before: a command that runs it, e.g. ``unshare --net``.
+        """
         log = self.folder / "faults.log"
         log.unlink(missing_ok=True)
         self.database.close()
@@ -70,7 +77,13 @@ class Installation:
             "COUNTERSIGN_FAULT": fault,
         }
         done = subprocess.run(
-            [sys.executable, *command], cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=400
+            [*before, sys.executable, *command],
+            cwd=ROOT,
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=400,
         )
         return done.returncode, log.read_text().split() if log.exists() else [], done.stderr[-4000:]
 
@@ -110,28 +123,34 @@ def model_files(tmp_path_factory) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-@pytest.fixture
-def installation(tmp_path):
-    """An installation in process isolation with an empty, migrated database."""
+@contextmanager
+def opened(folder, isolation="process"):
+    """An installation in ``folder`` with an empty, migrated database."""
     for name in ("store", "layers", "keys"):
         (CACHE / name).mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).symlink_to(CACHE / name)
+        (folder / name).symlink_to(CACHE / name)
     environ = {
-        "COUNTERSIGN_DATA_DIR": str(tmp_path),
-        "COUNTERSIGN_DATABASE_URL": f"sqlite:///{tmp_path / 'countersign.db'}",
-        "COUNTERSIGN_ISOLATION": "process",
+        "COUNTERSIGN_DATA_DIR": str(folder),
+        "COUNTERSIGN_DATABASE_URL": f"sqlite:///{folder / 'countersign.db'}",
+        "COUNTERSIGN_ISOLATION": isolation,
         "COUNTERSIGN_SECRET_KEY": SECRET_KEY,
         "COUNTERSIGN_JOB_LEASE_SECONDS": "3600",
     }
     settings = Settings.load(environ)
     database = Database(settings.url)
     schema.upgrade(database)
-    made = Installation(tmp_path, database, LocalStore(settings.store_dir), environ)
-    yield made
+    yield Installation(folder, database, LocalStore(settings.store_dir), environ)
     database.close()
 
 
 @pytest.fixture
+def installation(tmp_path):
+    """An installation in process isolation with an empty, migrated database."""
+    with opened(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
 def index_there():
     """Fails or skips when no package index answers."""
     uv = Path(sys.executable).with_name("uv")

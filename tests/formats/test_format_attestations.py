@@ -5,7 +5,7 @@ import copy
 import stat
 
 import pytest
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -66,6 +66,23 @@ def test_unusable_key_files_say_why(tmp_path):
         keys.load_public(spki)
     with pytest.raises(keys.KeyFileError, match="not a public key"):
         keys.load_public("noise")
+
+
+def test_a_p256_key_signs_for_others_and_is_never_taken_for_an_ed25519_one(tmp_path):
+    made = keys.generate_p256(tmp_path / "p256.pem")
+    assert stat.S_IMODE((tmp_path / "p256.pem").stat().st_mode) == 0o600
+    again = keys.P256FileSigner(tmp_path / "p256.pem")
+    assert (again.fingerprint, again.public_pem) == (made.fingerprint, made.public_pem)
+    public = serialization.load_pem_public_key(made.public_pem)
+    public.verify(again.sign(b"data"), b"data", ec.ECDSA(hashes.SHA256()))
+    assert made.fingerprint == digest.of_bytes(
+        public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+    with pytest.raises(keys.KeyFileError, match="expected Ed25519"):
+        keys.FileSigner(tmp_path / "p256.pem")
+    keys.generate(tmp_path / "ed25519.pem")
+    with pytest.raises(keys.KeyFileError, match="expected P-256"):
+        keys.P256FileSigner(tmp_path / "ed25519.pem")
 
 
 def test_pae_known_answer():

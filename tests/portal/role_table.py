@@ -21,6 +21,7 @@ SCIENTISTS = frozenset({Role.SCIENTIST})
 AUDITORS = frozenset({Role.AUDITOR, Role.COMPLIANCE, Role.ADMINISTRATOR})
 BUILDERS = frozenset({Role.SCIENTIST, Role.OPERATOR})
 REVIEWERS = frozenset({Role.VALIDATOR, Role.COMPLIANCE})
+REBUILDERS = STAFF - {Role.CONSUMER, Role.ADMINISTRATOR}
 
 Facts = Mapping[str, Any]
 Arguments = Mapping[str, Any] | Callable[[Facts], Mapping[str, Any]]
@@ -118,6 +119,7 @@ ROUTES: dict[str, Row] = {
     "images.index": Row(STAFF, {}),
     "images.image": Row(STAFF),
     "images.document": Row(STAFF),
+    "images.rebuild": Row(REBUILDERS),
     "audit.index": Row(AUDITORS, {}),
     "audit.entry": Row(AUDITORS, {"seq": 0}),
     "audit.proof": Row(AUDITORS),

@@ -9,7 +9,19 @@ from sqlalchemy import select
 
 import registry
 from formats import digest as digests
-from registry import accounts, approvals, bundles, catalog, proofs, reading, signing_in, tokens, uploads, versions
+from registry import (
+    accounts,
+    approvals,
+    bundles,
+    catalog,
+    proofs,
+    reading,
+    rebuilds,
+    signing_in,
+    tokens,
+    uploads,
+    versions,
+)
 from registry import builds as baking
 from registry.errors import Forbidden, NotFound, TokenRefused
 from registry.orm.account import ApiToken, Person, Role, RoleGrant
@@ -209,6 +221,10 @@ ACTS = {
     baking.retry: (lambda s, a: baking.retry(s.session, s.build(BuildState.FAILED), actor=a), BUNDLERS),
     baking.get_image: (lambda s, a: baking.get_image(s.session, s.image_digest(), actor=a), EVERYBODY),
     baking.list_images: (lambda s, a: baking.list_images(s.session, Cursor(), actor=a), EVERYBODY),
+    rebuilds.request: (
+        lambda s, a: rebuilds.request(s.session, s.session.scalars(select(Image)).one(), actor=a),
+        EVERYBODY - {"kim", "root", "rita"},
+    ),
     # audit
     proofs.search: (lambda s, a: proofs.search(s.session, proofs.Filters(), Cursor(), actor=a), AUDIENCE),
     proofs.entry: (lambda s, a: proofs.entry(s.session, 0, actor=a), AUDIENCE),

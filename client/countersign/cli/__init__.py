@@ -35,6 +35,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "rollback": ("baking", "Return to a bundle's previous image."),
     "builds": ("baking", "List, show and retry builds."),
     "logs": ("baking", "Print a build's log, or follow it."),
+    "rebuild": ("baking", "Have an image baked anew, and compare."),
     "config": ("housekeeping", "Show settings and where they come from, or set one."),
     "doctor": ("housekeeping", "Find out what is wrong with the set-up."),
     "completion": ("housekeeping", "Print a completion script for your shell."),

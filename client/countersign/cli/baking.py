@@ -7,6 +7,7 @@ from typing import Any
 import click
 import yaml
 
+from countersign import waiting
 from countersign.cli.common import App, Listing, Waiting, wait_option, with_app
 from countersign.collecting import read_text
 from countersign.errors import Unusable
@@ -141,6 +142,30 @@ def logs_command(app: App, *, build_id: str, follow: bool) -> None:
         from countersign.waiting import check_build  # noqa: PLC0415
 
         check_build(app.client.build(build_id))
+
+
+@click.command("rebuild", cls=Waiting)
+@click.argument("image", metavar="IMAGE")
+@wait_option
+@with_app
+def rebuild_command(app: App, *, image: str, wait: str | None) -> None:
+    """Have an image baked anew from what was recorded, and compare.
+
+    IMAGE is a digest, sha256:..., or TEAM/BUNDLE for its current image. With --wait the command exits 10 when another
+    image came out, and says which layer differs first.
+    """
+    rebuild = app.client.rebuild(image)
+    app.out.note(f"rebuild {rebuild.id} of {rebuild.image_digest} is {rebuild.state}")
+    if wait:
+        rebuild = app.client.wait_rebuild(rebuild, timeout=waiting.duration(wait))
+    fields = [
+        ("Id", rebuild.id),
+        ("Image", rebuild.image_digest),
+        ("State", rebuild.state),
+        ("Found", rebuild.found_digest),
+        ("Page", rebuild.url),
+    ]
+    app.out.item(rebuild.to_dict(), fields, name="id")
 
 
 def read_bundle(file: Path) -> dict[str, Any]:

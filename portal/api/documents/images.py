@@ -1,10 +1,11 @@
 """Images and jobs as JSON."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from portal.api.documents.account import TargetDocument
 from portal.api.documents.base import Digest, Document, FullName, Link, Moment, Page, page
-from registry.orm.image import Image
+from registry.orm.image import Image, ImageRebuild
 from registry.orm.job import Job
 
 
@@ -20,6 +21,8 @@ class ImageSummary(Document):
     """What it holds, `team/model:3`."""
     isolation: Literal["container", "process"]
     """`process`: built for the host and run there, never offered for `docker load`."""
+    reference: str | None
+    """`registry/repository@sha256:...`, where it was pushed; deploy by this."""
     base: str
     """Digest of the base image, or `host`."""
     target: TargetDocument
@@ -27,6 +30,8 @@ class ImageSummary(Document):
     """Bytes of all layers, uncompressed."""
     key_fingerprint: Digest
     """Of the key that sealed the manifest."""
+    freed_at: Moment | None
+    """Since when its layers are not kept; a rebuild brings them back."""
     created_at: Moment
     url: Link
 
@@ -45,11 +50,53 @@ class SmokeDocument(Document):
     summary: str
 
 
+class DifferenceDocument(Document):
+    """The first layer, from the lowest, that did not come out as released."""
+
+    role: str
+    """`base`, `environment`, `runtime`, `app`, `model`, `manifest`; `config` when all layers are equal."""
+    path: str
+    expected: str
+    found: str
+
+
+class RebuildDocument(Document):
+    """A baking anew of a released image, to compare."""
+
+    id: str
+    image_digest: Digest
+    state: Literal["queued", "equal", "differs", "failed"]
+    found_digest: Digest | None
+    difference: DifferenceDocument | None
+    error: dict[str, Any] | None
+    """Why nothing came out: `code`, `message` and `hint`."""
+    created_at: Moment
+    finished_at: Moment | None
+    url: Link
+
+    @classmethod
+    def of(cls, rebuild: ImageRebuild, image: Image) -> "RebuildDocument":
+        """From a row and its image."""
+        return cls(
+            id=str(rebuild.id),
+            image_digest=image.digest,
+            state=rebuild.state.value,
+            found_digest=rebuild.found_digest,
+            difference=DifferenceDocument(**rebuild.difference) if rebuild.difference else None,
+            error=rebuild.error,
+            created_at=rebuild.created_at,
+            finished_at=rebuild.finished_at,
+            url=page(f"/images/{image.digest}"),
+        )
+
+
 class ImageDocument(ImageSummary):
     """An image with its layers."""
 
     layers: list[LayerDocument]
     smoke: SmokeDocument
+    rebuilds: list[RebuildDocument]
+    """The last ten, newest first."""
 
 
 class ImagePage(Page[ImageSummary]):
@@ -61,11 +108,12 @@ def image_summary(image: Image) -> ImageSummary:
     return ImageSummary(**_common(image))
 
 
-def image_document(image: Image) -> ImageDocument:
+def image_document(image: Image, rebuilt: Sequence[ImageRebuild]) -> ImageDocument:
     """From a row with everything."""
     smoke = SmokeDocument(outcome=str(image.smoke.get("outcome", "")), summary=str(image.smoke.get("summary", "")))
     layers = [LayerDocument(diff_id=layer["diff_id"], size=layer["size"]) for layer in image.layers]
-    return ImageDocument(**_common(image), layers=layers, smoke=smoke)
+    rebuilds = [RebuildDocument.of(rebuild, image) for rebuild in rebuilt]
+    return ImageDocument(**_common(image), layers=layers, smoke=smoke, rebuilds=rebuilds)
 
 
 def _common(image: Image) -> dict[str, Any]:
@@ -76,10 +124,12 @@ def _common(image: Image) -> dict[str, Any]:
         "bundle": image.bundle.full_name,
         "versions": sorted(held),
         "isolation": image.isolation,
+        "reference": image.reference,
         "base": image.base,
         "target": image.target,
         "size": image.size,
         "key_fingerprint": image.key_fingerprint,
+        "freed_at": image.freed_at,
         "created_at": image.created_at,
         "url": page(f"/images/{image.digest}"),
     }
@@ -89,9 +139,9 @@ class JobDocument(Document):
     """A piece of work in the queue."""
 
     id: str
-    kind: Literal["check", "bake"]
+    kind: Literal["check", "bake", "rebuild"]
     subject: str
-    """API path of the version or build it works on."""
+    """API path of the version, build or rebuild it works on."""
     state: Literal["queued", "running", "done", "failed"]
     attempts: int
     error: dict[str, Any] | None

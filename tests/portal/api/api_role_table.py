@@ -8,6 +8,7 @@ from registry.orm.account import Role
 ANYBODY = None
 """Also without a token."""
 STAFF = frozenset(Role)
+REBUILDERS = STAFF - {Role.CONSUMER, Role.ADMINISTRATOR}
 """Everybody who has a role."""
 HOLDERS = STAFF | {"none"}
 """Whoever has a token."""
@@ -61,6 +62,9 @@ OPERATIONS: dict[str, frozenset[object] | None] = {
     "images.sbom": STAFF,
     "images.provenance": STAFF,
     "images.manifest": STAFF,
+    "images.model_signatures": STAFF,
+    "images.rebuild": REBUILDERS,
+    "images.show_rebuild": STAFF,
     "jobs.show_job": STAFF,
     "audit.list_entries": AUDITORS,
     "audit.checkpoint": AUDITORS,

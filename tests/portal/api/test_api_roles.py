@@ -6,6 +6,7 @@ import re
 import pytest
 
 from portal.api.contract import OPERATIONS
+from registry import builds, rebuilds
 from registry.access import ALL_SCOPES
 from registry.orm.account import Role
 from registry.orm.image import Build
@@ -48,6 +49,9 @@ def example(world):
             "build_id": build.id,
             "job_id": job,
             "seq": 0,
+            "rebuild_id": rebuilds.request(
+                session, builds.get_image(session, digest, actor=world.ana), actor=world.ana
+            ).id,
         }
         blob = version.files[0].digest
 

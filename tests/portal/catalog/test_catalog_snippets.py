@@ -19,6 +19,7 @@ PLACE = snippets.Place(
     engine_id="sha256:" + "2" * 64,
     isolation="container",
     key="sha256:" + "3" * 64,
+    reference=None,
 )
 
 
@@ -79,7 +80,7 @@ def test_containers_are_pinned_by_digest(app):
     with app.app_context():
         found = dict(snippets.containers(PLACE))
     assert f"@{PLACE.image_digest}" in found["Kubernetes"]
-    assert f"/api/v1/images/{PLACE.image_digest}/archive" in found["Docker"]
+    assert f"python -m builders archive {PLACE.image_digest} desk.oci.tar" in found["Docker"]
     assert PLACE.engine_id in found["Docker"]
     assert found["Docker"].count(PLACE.key) == found["Kubernetes"].count(PLACE.key) == 1
 
@@ -88,7 +89,8 @@ def test_kubernetes_is_yaml(app):
     import yaml
 
     documents = list(yaml.safe_load_all(snippets.kubernetes(PLACE)))
-    assert [document["kind"] for document in documents] == ["Deployment", "Service"]
+    assert [document["kind"] for document in documents] == ["Deployment", "Service", "NetworkPolicy"]
+    assert documents[2]["spec"]["egress"] == []
     container = documents[0]["spec"]["template"]["spec"]["containers"][0]
     assert container["image"].endswith(f"payments/desk@{PLACE.image_digest}")
     assert container["securityContext"]["readOnlyRootFilesystem"] is True

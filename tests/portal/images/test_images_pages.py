@@ -8,8 +8,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
 from formats import digest as digests
-from registry import builds
-from registry.orm.image import Build
+from registry import builds, rebuilds
+from registry.orm.image import Build, ImageRebuild
+from registry.rebuilds import Difference
 from tests import factories
 from tests.factories import World
 from tests.portal.approvals.conftest import EVIL, words
@@ -59,6 +60,7 @@ def test_the_page_answers_what_is_inside_how_to_run_and_how_to_check(visit, imag
         "Route voice payments/voice:1 100 %",
         "Before release It answered 20 approved rows as approved.",
         "Run it",
+        f"python -m builders archive {image} voice.oci.tar docker load -i voice.oci.tar",
         f"-e COUNTERSIGN_KEY_FINGERPRINT={KEY} \\ {ENGINE}",
         "How does a stranger check it?",
         "Compare what your engine says with",
@@ -72,7 +74,18 @@ def test_the_page_answers_what_is_inside_how_to_run_and_how_to_check(visit, imag
         found = said.find(part, place)
         assert found >= 0, f"{part!r} is missing in {said}"
         place = found
-    assert "archive" not in said.lower()
+
+
+def test_what_was_pushed_is_run_by_its_reference(world, visit) -> None:
+    with world.write() as session:
+        factories.approved_version(session, world)
+    reference = f"registry.bank.example/models/payments/voice@{digests.of_bytes(b'x')}"
+    said = words(visit("kim").get(f"/images/{bake(world, reference=reference)}").text)
+    assert f"docker pull {reference}" in said
+    assert f"{KEY} \\ {reference}" in said
+    assert f"image: {reference}" in said
+    assert f"Pushed as {reference}" in said
+    assert "registry.example.com" not in said
 
 
 def test_a_process_image_is_never_offered_to_an_engine(world, visit) -> None:
@@ -83,6 +96,27 @@ def test_a_process_image_is_never_offered_to_an_engine(world, visit) -> None:
     assert "docker" not in said
     assert "python -m builders run payments/voice" in said
     assert "the host's Python" in said
+
+
+def test_whoever_may_asks_for_a_rebuild_and_reads_what_came_out(world, visit, image) -> None:
+    auditor = visit("aud")
+    assert "Rebuild and compare" in auditor.get(f"/images/{image}").text
+    assert auditor.act(f"/images/{image}/rebuild").status_code == 303
+    waiting = words(auditor.get(f"/images/{image}").text)
+    assert "Waiting It waits for a worker" in waiting
+    assert "Rebuild and compare" not in waiting
+    found, other = digests.of_bytes(b"other"), Difference("model", "opt/x", digests.of_bytes(b"l"), "")
+    with world.write() as session:
+        asked = session.scalars(select(ImageRebuild.id)).one()
+        rebuilds.finish(session, rebuilds.load(session, asked), found_digest=found, difference=other)
+    said = words(auditor.get(f"/images/{image}").text)
+    assert "Not equal" in said
+    assert "First difference: Model, /opt/x." in said
+    assert "found nothing" in said
+    assert "Rebuild and compare" in said
+    reader = visit("kim")
+    assert "Rebuild and compare" not in words(reader.get(f"/images/{image}").text)
+    assert reader.act(f"/images/{image}/rebuild").status_code == 403
 
 
 @pytest.mark.parametrize("name", ["sbom", "provenance", "manifest", "smoke"])
