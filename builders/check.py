@@ -15,8 +15,8 @@ from builders.checks.downloads import IndexUnreachable
 from builders.checks.report import Finding, Refused
 from builders.containers import EngineError
 from builders.jobs import Job, JobFailed, TryLater
-from builders.platform import CHECKOUT, ENVIRONMENTS_PATH, Platform
 from builders.plan import RUNTIME_PATH
+from builders.platform import CHECKOUT, ENVIRONMENTS_PATH, Platform
 from builders.tarball import LayerError
 from formats import canonical
 from formats import digest as digests

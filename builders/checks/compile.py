@@ -6,28 +6,28 @@ out of the sandbox was written by a process that loaded a foreign file: its head
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from builders import resolver
 from builders.checks import report, requirements
 from builders.checks.introspect import Model, check_end, last_words
-from builders.checks.report import Isolation, Refused
+from builders.checks.report import Finding, Isolation, Refused
 from builders.checks.sample import Sample
 from builders.checks.unpickle import printable
 from builders.sandbox import FILES, SITE, TOOLS, Caps, Libraries, Sandbox, SandboxResult
 from formats import canonical, digest
 from formats.artifacts import File
 from formats.lock import Lock
+from formats.manifest import ENGINES
 from formats.shapes import Node, ShapeError
 from formats.signature import Signature
 
 TOOLS_WANTED = ("onnx", "onnxruntime", "skl2onnx")
-FORM = "form.json"
-ENGINES = ("arrays", "onnx")
 CAPS = Caps(seconds=300, output=512 << 20)
 
+_NOTHING_TO_DO = "Nothing to do: the version is served by its own library."
 _HEAD = struct.Struct("<IQ")
 _LONGEST_HEAD = 4 << 20
 _FILE_NAME = r"[a-z0-9_]{1,40}\.(json|npz|onnx)"
@@ -47,11 +47,15 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Compiled:
-    """The report; by preference the candidates; and the rows to compare them on, frames that only the sandbox reads."""
+    """The report; by preference the candidates; and the rows to compare them on, frames that only the sandbox reads.
+
+    ``reason``: why there are none.
+    """
 
     report: dict[str, Any]
     candidates: tuple[Candidate, ...] = ()
-    rows: Mapping[str, bytes] | None = None
+    rows: Mapping[str, bytes] = field(default_factory=dict)
+    reason: Finding | None = None
 
 
 def programs(checkout: Path) -> dict[str, Path]:
@@ -102,44 +106,51 @@ def compile_model(
     arguments += ["--model", f"{FILES}/{name}", "--format", model.format, "--allow", f"{FILES}/allow.json"]
     arguments += ["--sample", f"{FILES}/sample.jsonl", "--signature", f"{FILES}/signature.json"]
     ended = sandbox.run(arguments, files=files, libraries=libraries, caps=caps)
-    facts = {"tools": [f"{wheel.name}=={wheel.version}" for wheel in tools.wheels], "tools_lock": tools.digest}
+    facts: dict[str, Any] = {
+        "tools": [f"{wheel.name}=={wheel.version}" for wheel in tools.wheels],
+        "tools_lock": tools.digest,
+    }
     try:
         candidates, left_out, rows = _answer(ended, caps)
     except Refused as refused:
         return without(refused, facts, isolation=sandbox.isolation)
+    if not candidates:
+        reasons = dict.fromkeys(item["reason"] for item in left_out)
+        return without(
+            Refused("no-form", f"{'; '.join(reasons) or 'Nothing here knows this model'}.", _NOTHING_TO_DO),
+            facts,
+            left_out=left_out,
+            isolation=sandbox.isolation,
+        )
     facts |= {
         "candidates": [
             {"engine": candidate.engine, "files": [file.to_dict() for file in candidate.listed()]}
             for candidate in candidates
         ],
         "left_out": left_out,
+        "reason": None,
     }
-    summary = _summary(candidates, left_out)
-    return Compiled(report.passed("compile", summary, facts, isolation=sandbox.isolation), candidates, rows)
-
-
-def without(refused: Refused, facts: Mapping[str, Any] | None = None, *, isolation: Isolation = "none") -> Compiled:
-    """The report of a version that no form was made of, and why."""
-    finding = refused.finding
-    left_out = [{"engine": engine, "reason": finding.message} for engine in ENGINES]
-    told = {**(facts or {}), "candidates": [], "left_out": left_out}
-    return Compiled(report.passed("compile", f"Not compiled: {_lower(finding.message)}", told, isolation=isolation))
-
-
-def _summary(candidates: Sequence[Candidate], left_out: Sequence[Mapping[str, str]]) -> str:
-    if not candidates:
-        reasons = dict.fromkeys(item["reason"] for item in left_out)
-        return f"Not compiled: {'; '.join(reasons) or 'nothing here knows this model'}."
     forms = " and as ".join(dict.fromkeys(WORDS[candidate.engine] for candidate in candidates))
-    return f"The model was compiled as {forms}."
+    passed = report.passed("compile", f"The model was compiled as {forms}.", facts, isolation=sandbox.isolation)
+    return Compiled(passed, candidates, rows)
+
+
+def without(
+    refused: Refused,
+    facts: Mapping[str, Any] | None = None,
+    *,
+    left_out: Sequence[Mapping[str, str]] = (),
+    isolation: Isolation = "none",
+) -> Compiled:
+    """The report of a version that no form was made of, and why."""
+    reason = refused.finding
+    told = {**(facts or {}), "candidates": [], "left_out": list(left_out), "reason": reason.to_dict()}
+    said = f"Not compiled. {reason.message}"
+    return Compiled(report.passed("compile", said, told, isolation=isolation), reason=reason)
 
 
 WORDS = {"arrays": "plain arrays", "onnx": "a graph for ONNX Runtime"}
 """The engines in words."""
-
-
-def _lower(text: str) -> str:
-    return text[0].lower() + text[1:]
 
 
 def _answer(ended: SandboxResult, caps: Caps) -> tuple[tuple[Candidate, ...], list[dict[str, str]], dict[str, bytes]]:
@@ -152,7 +163,7 @@ def _answer(ended: SandboxResult, caps: Caps) -> tuple[tuple[Candidate, ...], li
         raise Refused(
             "compile-failed",
             f"The compiling process ended with status {ended.exit_code}. Its last words: {last_words(ended.stderr)}",
-            "Nothing to do: the version is served by its own library.",
+            _NOTHING_TO_DO,
         )
     head_size, data_size = _HEAD.unpack_from(ended.stdout)
     end = _HEAD.size + head_size

@@ -13,17 +13,16 @@ from typing import Any
 from builders.checks import report
 from builders.checks.compile import WORDS, Candidate, Compiled
 from builders.checks.introspect import check_end, last_words
-from builders.checks.report import Isolation, Refused
+from builders.checks.report import Finding, Isolation, Refused
 from builders.checks.unpickle import printable
 from builders.sandbox import FILES, SITE, Caps, Libraries, Sandbox, SandboxResult
-from formats import artifacts, canonical
+from formats import canonical, manifest
+from formats.artifacts import File
 from formats.shapes import Node, ShapeError
 
 TOLERANCE = 1e-6
 CAPS = Caps(seconds=300)
-
-_PATH = "compiled"
-"""Folder of the form's files below the model's, in the image."""
+_NOTHING_TO_DO = "Nothing to do: the version is served by its own library."
 
 
 def measure(
@@ -44,8 +43,8 @@ def measure(
     :raises EngineError: the container engine is gone; worth trying again later.
     """
     facts: dict[str, Any] = {"tolerance": TOLERANCE, "runtime": runtime_lock, "rows": None, "candidates": []}
-    if not compiled.candidates or compiled.rows is None:
-        return _library(facts, compiled.report["summary"], "none")
+    if compiled.reason is not None:
+        return _library(facts, compiled.reason, "none", said=compiled.report["summary"])
     files: dict[str, bytes | Path] = {**programs, **compiled.rows}
     for place, candidate in enumerate(compiled.candidates):
         files |= {f"{place}/{path}": data for path, data in candidate.files.items()}
@@ -55,7 +54,7 @@ def measure(
     try:
         facts |= _answer(ended, compiled.candidates, caps)
     except Refused as refused:
-        return _library(facts, refused.finding.message, sandbox.isolation)
+        return _library(facts, refused.finding, sandbox.isolation)
     chosen = next((place for place, item in enumerate(facts["candidates"]) if item["equal"]), None)
     if chosen is None:
         problems = "; ".join(dict.fromkeys(problem for item in facts["candidates"] for problem in item["problems"]))
@@ -65,24 +64,24 @@ def measure(
     candidate = compiled.candidates[chosen]
     for data in candidate.files.values():
         keep(data)
-    facts["compiled"] = _described(candidate)
+    facts |= {"compiled": _described(candidate), "reason": None}
     return report.passed("parity", _summary(candidate, facts, chosen), facts, isolation=sandbox.isolation)
 
 
 def _described(candidate: Candidate) -> dict[str, Any]:
-    listed = [artifacts.File(f"{_PATH}/{file.path}", file.sha256, file.size) for file in candidate.listed()]
+    listed = [File(f"{manifest.COMPILED}/{file.path}", file.sha256, file.size) for file in candidate.listed()]
     return {
         "engine": candidate.engine,
-        "digest": artifacts.digest(artifacts.build(listed)),
+        "digest": manifest.compiled_digest(listed),
         "files": [file.to_dict() for file in listed],
     }
 
 
-def _library(facts: dict[str, Any], reason: str, isolation: Isolation) -> dict[str, Any]:
+def _library(facts: dict[str, Any], reason: Finding, isolation: Isolation, *, said: str = "") -> dict[str, Any]:
     """The report of a version that its own library serves, and why."""
-    facts["compiled"] = None
-    summary = f"{reason} It is served by its own library, in a process of its own."
-    return report.passed("parity", summary, facts, isolation=isolation)
+    told = {**facts, "compiled": None, "reason": reason.to_dict()}
+    summary = f"{said or reason.message} It is served by its own library, in a process of its own."
+    return report.passed("parity", summary, told, isolation=isolation)
 
 
 def _summary(candidate: Candidate, facts: Mapping[str, Any], chosen: int) -> str:
@@ -111,7 +110,7 @@ def _answer(ended: SandboxResult, candidates: Sequence[Candidate], caps: Caps) -
         raise Refused(
             "parity-failed",
             f"The comparison ended with status {ended.exit_code}. Its last words: {last_words(ended.stderr)}",
-            "Nothing to do: the version is served by its own library.",
+            _NOTHING_TO_DO,
         )
     try:
         fields = Node(canonical.loads(ended.stdout)).fields(("rows", "candidates"))

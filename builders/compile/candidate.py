@@ -13,7 +13,7 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 
 class NotCompiled(Exception):
-    """This part of the model has no compiled form; the message completes "not compiled: ..."."""
+    """A part of the model has no compiled form; the message completes "not compiled: ..."."""
 
 
 @dataclass
@@ -47,6 +47,6 @@ class Candidate:
         found = {FILE: json.dumps(self.spec, ensure_ascii=False, sort_keys=True, allow_nan=False).encode()}
         if self.arrays:
             sink = io.BytesIO()
-            np.savez(sink, **{name: self.arrays[name] for name in sorted(self.arrays)})
+            np.savez(sink, allow_pickle=False, **{name: self.arrays[name] for name in sorted(self.arrays)})
             found[ARRAYS] = sink.getvalue()
         return found | self.graphs

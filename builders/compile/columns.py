@@ -165,10 +165,8 @@ def _read_codes(made: Columns, encoder: Any, imputer: Any, inputs: list[int], te
         codes = ask.codes(known)
         unknown = ask.code(_UNSEEN if texts[source] else _UNSEEN_NUMBER)
         fill = fills[place]
-        if imputer is None:
-            missing = ask.code(math.nan)
-        else:
-            missing = dict(zip(known, codes, strict=True)).get(fill, unknown)
+        filled = dict(zip(known, codes, strict=True)).get(fill, unknown)
+        missing = ask.code(math.nan) if imputer is None else filled
         made.blocks.append(
             {
                 "kind": "codes",

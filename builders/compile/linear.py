@@ -39,6 +39,14 @@ def read(estimator: Any) -> tuple[Array, Array] | None:
     return coef, np.broadcast_to(np.atleast_1d(np.asarray(intercept, dtype=np.float64)), (coef.shape[1],)).copy()
 
 
+def read_centres(estimator: Any) -> tuple[Array, Array] | None:
+    """Squared distances to cluster centres are linear, but for the square of the row."""
+    if not is_a(estimator, "_BaseKMeans"):
+        return None
+    centres = np.asarray(estimator.cluster_centers_, dtype=np.float64)
+    return -2.0 * centres.T, (centres**2).sum(axis=1)
+
+
 def read_kernel(estimator: Any) -> tuple[dict[str, Any], dict[str, Array]] | None:
     """Support vectors and their weights: what a support vector machine of one score, or a kernel ridge, is made of."""
     if is_a(estimator, "BaseLibSVM"):

@@ -15,7 +15,8 @@ from serving.forms import links
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 _SHARES = ("share", "larger_share", "identity", "largest")
-_SCORES = tuple(name for name in (*links.VALUES, *links.INDICES) if name not in ("share", "larger_share"))
+_CENTRES = ("distances", "nearest")
+_SCORES = tuple(name for name in (*links.VALUES, *links.INDICES) if name not in ("share", "larger_share", *_CENTRES))
 
 
 def make(
@@ -93,7 +94,9 @@ def _drafts(original: Original, limits: Array | None, left_out: list[dict[str, s
 
 def _of_text(parts: Sequence[Any]) -> _Draft:
     found = texts.read(parts[:-1])
-    core = linear.read(_with_counts_as_flags(parts[-1], found))
+    predictor = _with_counts_as_flags(parts[-1], found)
+    centres = linear.read_centres(predictor)
+    core = centres or linear.read(predictor)
     if core is None:
         raise NotCompiled(f"{pipelines.name(parts[-1])} over text has no compiled form")
     coef, intercept = core
@@ -104,7 +107,8 @@ def _of_text(parts: Sequence[Any]) -> _Draft:
         raise NotCompiled(f"{pipelines.name(parts[-1])} knows {len(coef)} terms, the vectorizers {found.size}")
     arrays = {**found.arrays, "coef": np.ascontiguousarray(coef), "intercept": intercept}
     stage = {"kind": "text", "vectorizers": found.vectorizers}
-    return _Draft(Candidate("arrays", stage, {"kind": "linear"}, arrays), _SCORES)
+    kind = "centres" if centres else "linear"
+    return _Draft(Candidate("arrays", stage, {"kind": kind}, arrays), _CENTRES if centres else _SCORES)
 
 
 def _with_counts_as_flags(predictor: Any, found: texts.Texts) -> Any:
@@ -144,11 +148,13 @@ def _own(original: Original, parts: Sequence[Any], limits: Array | None) -> _Dra
     if kernel is not None:
         core, arrays = kernel
         return _Draft(Candidate("arrays", matrix.stage, core, matrix.arrays | arrays), _SCORES)
-    read = linear.read(predictor)
+    centres = linear.read_centres(predictor)
+    read = centres or linear.read(predictor)
     if read is None or len(read[0]) != matrix.width:
         raise NotCompiled(f"{pipelines.name(predictor)} has no array form")
     arrays = matrix.arrays | {"coef": read[0], "intercept": read[1]}
-    return _Draft(Candidate("arrays", matrix.stage, {"kind": "linear"}, arrays), _SCORES)
+    kind = "centres" if centres else "linear"
+    return _Draft(Candidate("arrays", matrix.stage, {"kind": kind}, arrays), _CENTRES if centres else _SCORES)
 
 
 def _graph(original: Original, parts: Sequence[Any], limits: Array | None) -> _Draft:

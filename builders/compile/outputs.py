@@ -52,6 +52,8 @@ def _link(output: Mapping[str, Any], scores: Array, expected: Array, names: Sequ
         labels = output.get("labels") or sorted(set(expected.tolist()))
         if set(labels) == {1} or set(labels) == {-1}:
             labels = [-1, 1]  # an outlier detector, whatever the rows hold
+        if "nearest" in names:
+            labels = list(range(scores.shape[1] - 1))  # the clusters, whichever the rows fall into
         for name in (item for item in names if item in links.INDICES):
             places = links.INDICES[name](scores)
             if places.max() < len(labels) and np.array_equal(np.array(labels)[places], expected):
@@ -97,7 +99,7 @@ def _taken(found: Array, take: str | None, rows: int) -> Array:
 
 def _alike(array: Array, wanted: Array, *, labels: bool) -> bool:
     if labels:
-        return array.tolist() == wanted.tolist()
+        return bool(array.tolist() == wanted.tolist())
     if array.dtype.kind not in "fiu":
         return False
     return bool(np.allclose(array, wanted, rtol=CLOSE, atol=CLOSE, equal_nan=True))

@@ -199,8 +199,15 @@ def _lightgbm(estimator: Any) -> Ensemble:
 
 
 def _lightgbm_tree(root: dict[str, Any], target: int) -> Tree:
-    feature, threshold, left, right, missing, values = [], [], [], [], [], []
-    pending = [(root, None, False)]  # node, parent, whether it is the parent's left child
+    feature: list[int] = []
+    left: list[int] = []
+    right: list[int] = []
+    threshold: list[float] = []
+    missing: list[bool] = []
+    values: list[float] = []
+    pending: list[tuple[dict[str, Any], int | None, bool]] = [
+        (root, None, False)
+    ]  # node, parent, whether it is the parent's left child
     while pending:
         node, parent, is_left = pending.pop()
         place = len(feature)
@@ -345,14 +352,14 @@ def _add_tree(parts: dict[str, list[Any]], tree: Tree, target: int, table: list[
     first = len(parts["feature"])
     inner = {int(node): first + place for place, node in enumerate(np.flatnonzero(~is_leaf))}
     leaves = {}
-    for node in np.flatnonzero(is_leaf):
-        leaves[int(node)] = len(parts["targets"])
+    for leaf in np.flatnonzero(is_leaf):
+        leaves[int(leaf)] = len(parts["targets"])
         parts["targets"].append(target)
         if table is None:
-            parts["weights"].append(float(tree.values[node, 0]))
+            parts["weights"].append(float(tree.values[leaf, 0]))
         else:
             parts["weights"].append(float(len(table)))
-            table.append(tree.values[node])
+            table.append(tree.values[leaf])
     parts["roots"].append(first)
     if not inner:  # the operator wants a node: both of its ways lead to the only leaf
         inner = {0: first}

@@ -33,12 +33,26 @@ class Linear:
         self._coef, self._intercept = arrays["coef"], arrays["intercept"]
 
     def of_matrix(self, matrix: Array) -> Array:
-        return matrix @ self._coef + self._intercept
+        return np.asarray(matrix @ self._coef + self._intercept)
 
     def of_text(self, text: Text, inputs: Sequence[Tensor]) -> Array:
         scores = np.empty((inputs[0].shape[0], len(self._intercept)))
         for row, (places, weights) in enumerate(text.rows(inputs)):
             scores[row] = weights @ self._coef[places] + self._intercept
+        return scores
+
+
+class Centres(Linear):
+    """Squared distances to each centre but for the row's own square, which comes as the last column."""
+
+    def of_matrix(self, matrix: Array) -> Array:
+        return np.column_stack([super().of_matrix(matrix), (matrix**2).sum(axis=1)])
+
+    def of_text(self, text: Text, inputs: Sequence[Tensor]) -> Array:
+        scores = np.empty((inputs[0].shape[0], len(self._intercept) + 1))
+        for row, (places, weights) in enumerate(text.rows(inputs)):
+            scores[row, :-1] = weights @ self._coef[places] + self._intercept
+            scores[row, -1] = weights @ weights
         return scores
 
 
@@ -62,13 +76,13 @@ class Kernel:
 
     def _rbf(self, matrix: Array) -> Array:
         apart = (matrix**2).sum(axis=1)[:, None] + self._squares - 2.0 * self._dot(matrix)
-        return np.exp(-self._gamma * np.maximum(apart, 0.0))
+        return np.asarray(np.exp(-self._gamma * np.maximum(apart, 0.0)))
 
     def _poly(self, matrix: Array) -> Array:
         return np.asarray((self._gamma * self._dot(matrix) + self._shift) ** self._degree)
 
     def _sigmoid(self, matrix: Array) -> Array:
-        return np.tanh(self._gamma * self._dot(matrix) + self._shift)
+        return np.asarray(np.tanh(self._gamma * self._dot(matrix) + self._shift))
 
 
 class Trees:
@@ -90,8 +104,8 @@ class Trees:
         (found,) = self._run(None, {"x": matrix})
         scores = found if self._table is None else self._table[found.astype(np.intp)].sum(axis=1)
         if self._isolation is not None:  # the mean depth at which a row stands alone, against that of any row
-            return -(2.0 ** (-scores / self._isolation)) - self._offset
-        return self._start + scores / self._divisor
+            return np.asarray(-(2.0 ** (-scores / self._isolation)) - self._offset)
+        return np.asarray(self._start + scores / self._divisor)
 
 
 class Graphs:

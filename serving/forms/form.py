@@ -9,7 +9,7 @@ import numpy as np
 
 from serving.forms import links
 from serving.forms.columns import Columns, RowsNotTaken
-from serving.forms.cores import Graph, Graphs, Kernel, Linear, Trees
+from serving.forms.cores import Centres, Graph, Graphs, Kernel, Linear, Trees
 from serving.forms.text import Text
 from serving.tensors import Tensor, from_array
 
@@ -17,7 +17,7 @@ __all__ = ["Form", "RowsNotTaken", "load"]
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 SCHEMA = "countersign.form/1"
-FILE = "form.json"
+FILE = "form.json"  # formats.manifest.FORM; the sandbox has no formats
 ARRAYS = "arrays.npz"
 
 
@@ -58,6 +58,8 @@ class Form:
         self._core: Linear | Kernel | Trees | None = None
         if core == "linear":
             self._core = Linear(arrays)
+        elif core == "centres":
+            self._core = Centres(arrays)
         elif core == "kernel":
             self._core = Kernel(spec["core"], arrays)
         elif core == "trees":

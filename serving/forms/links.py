@@ -59,6 +59,11 @@ def share(scores: Array) -> Array:
     return np.column_stack([scores[:, 0], 1.0 - scores[:, 0]])
 
 
+def distances(scores: Array) -> Array:
+    """From squared distances but for the row's own square, the last column."""
+    return np.sqrt(np.maximum(scores[:, :-1] + scores[:, -1:], 0.0))
+
+
 def positive(scores: Array) -> Array:
     """Index of the class: 1 where the one score is above 0."""
     return (scores[:, 0] > 0.0).astype(np.intp)
@@ -77,6 +82,11 @@ def largest(scores: Array) -> Array:
 def larger_share(scores: Array) -> Array:
     """Index of the larger of two shares, of which the first is given."""
     return (scores[:, 0] < 1.0 - scores[:, 0]).astype(np.intp)
+
+
+def nearest(scores: Array) -> Array:
+    """Index of the centre with the smallest distance."""
+    return np.asarray(scores[:, :-1].argmin(axis=1))
 
 
 def _to_a_sum_of_one(chances: Array) -> Array:
@@ -110,9 +120,10 @@ VALUES: dict[str, Link] = {
         one_versus_rest_or_nan,
         modified_huber,
         share,
+        distances,
     )
 }
 """Links to numbers."""
 
-INDICES: dict[str, Link] = {link.__name__: link for link in (positive, not_negative, largest, larger_share)}
+INDICES: dict[str, Link] = {link.__name__: link for link in (positive, not_negative, largest, larger_share, nearest)}
 """Links to the place of a label."""
