@@ -133,7 +133,7 @@ def estimators() -> Iterator[Case]:
         ensemble.AdaBoostClassifier(random_state=0),
         naive_bayes.GaussianNB(),
         naive_bayes.BernoulliNB(),
-        neural_network.MLPClassifier((20,), max_iter=60, random_state=0),
+        neural_network.MLPClassifier(hidden_layer_sizes=(20,), max_iter=60, random_state=0),
         neighbors.KNeighborsClassifier(),
         discriminant_analysis.LinearDiscriminantAnalysis(),
         lightgbm.LGBMClassifier(n_estimators=100, verbose=-1, random_state=0),
@@ -167,7 +167,7 @@ def estimators() -> Iterator[Case]:
         ensemble.ExtraTreesRegressor(100, random_state=0),
         ensemble.GradientBoostingRegressor(random_state=0),
         ensemble.HistGradientBoostingRegressor(random_state=0),
-        neural_network.MLPRegressor((20,), max_iter=60, random_state=0),
+        neural_network.MLPRegressor(hidden_layer_sizes=(20,), max_iter=60, random_state=0),
         gaussian_process.GaussianProcessRegressor(random_state=0),
         neighbors.KNeighborsRegressor(),
         lightgbm.LGBMRegressor(n_estimators=100, verbose=-1, random_state=0),
@@ -213,7 +213,7 @@ def pipelines() -> Iterator[Case]:
         ("impute, scale, rare categories, ridge", [scaled, ("words", OneHotEncoder(min_frequency=100, handle_unknown="infrequent_if_exist"), CATEGORICAL)], "drop", linear_model.Ridge(), DUE),
         ("impute, scale, one-hot, XGBoost regressor", [scaled, filled], "drop", xgboost.XGBRegressor(n_estimators=100, random_state=0), DUE),
         ("impute, scale, one-hot, isolation forest", [scaled, filled], "drop", ensemble.IsolationForest(random_state=0), None),
-        ("impute, scale, one-hot, neural network", [scaled, filled], "drop", neural_network.MLPClassifier((20,), max_iter=60, random_state=0), GOOD),
+        ("impute, scale, one-hot, neural network", [scaled, filled], "drop", neural_network.MLPClassifier(hidden_layer_sizes=(20,), max_iter=60, random_state=0), GOOD),
     ]  # fmt: skip
     for name, transformers, remainder, model, target in columns:
         made = make_pipeline(ColumnTransformer(transformers, remainder=remainder), model)

@@ -102,7 +102,8 @@ def compile_model(
     files: dict[str, bytes | Path] = {**programs, name: model.path, "sample.jsonl": sample.data}
     files["allow.json"] = canonical.dumps({"globals": sorted(model.globals)})
     files["signature.json"] = canonical.dumps(signature.to_dict())
-    arguments = ["-I", "-B", f"{FILES}/builders/compile/program.py", "--site", SITE, "--tools", TOOLS]
+    # Not -I: converters order a graph by sets, and the environment, which is all ours, fixes the order of those.
+    arguments = ["-s", "-P", "-B", f"{FILES}/builders/compile/program.py", "--site", SITE, "--tools", TOOLS]
     arguments += ["--model", f"{FILES}/{name}", "--format", model.format, "--allow", f"{FILES}/allow.json"]
     arguments += ["--sample", f"{FILES}/sample.jsonl", "--signature", f"{FILES}/signature.json"]
     ended = sandbox.run(arguments, files=files, libraries=libraries, caps=caps)

@@ -37,8 +37,10 @@ def make(
     for draft in drafts:
         try:
             outputs.find(draft.candidate, signature, inputs, arrays, names=draft.links)
-        except (NotCompiled, forms.RowsNotTaken) as error:
+        except NotCompiled as error:
             left_out.append({"engine": draft.candidate.engine, "reason": str(error)})
+        except forms.RowsNotTaken:  # not its words: they may quote a row
+            left_out.append({"engine": draft.candidate.engine, "reason": "it refuses rows that the original answers"})
         else:
             made.append(draft.candidate)
     names = [{"name": item["name"], "label": outputs.is_label(item)} for item in signature["outputs"]]

@@ -1,6 +1,6 @@
 """Compile a model into candidates, and answer the rows they will be compared on. Runs in the sandbox.
 
-    python -I -B builders/compile/program.py --site DIR --tools DIR --model FILE --format F --allow FILE --sample FILE --signature FILE
+    python -s -P -B builders/compile/program.py --site DIR --tools DIR --model FILE --format F --allow FILE --sample FILE --signature FILE
 
 Prints a frame: lengths of a JSON head and of the data (`<IQ`), the head, the data. The head lists what the data holds, in order:
 the files of each candidate, then the rows to compare on. Exits 3 with `{"error": {"code", "message", "hint"}}` for a head when

@@ -219,7 +219,7 @@ def test_reports(world, ana, lea):
     assert lea.get(f"{FIRST}/reports/scan").status_code == 200
     assert ana.get(f"{FIRST}/reports/predict").status_code == 200
     problem(lea.get(f"{FIRST}/reports/predict"), 403, "forbidden")
-    assert "scan, lock" in problem(ana.get(f"{FIRST}/reports/compile"), 404, "not-found")["hint"]
+    assert "scan, lock" in problem(ana.get(f"{FIRST}/reports/tests"), 404, "not-found")["hint"]
 
 
 def test_submit_and_withdraw(world, ana, lea):
