@@ -61,9 +61,12 @@ bench: .venv/done .venv-run/done ## Measure, as ratios against limits taken in t
 base-image: .venv-run/done ## Make the base image from Debian packages, where nothing can be pulled (needs root)
 	@COUNTERSIGN_PYTHON=$(RUN) tools/base-image
 
+compiled: .venv/done ## Measure which models compile, and write docs/compiled.md
+	@$(DEV) tools/compiled-table
+
 lock: ## Resolve the requirement files again
 	@for file in requirements builders/requirements serving/requirements builders/compile/requirements examples/the_voice/requirements requirements-dev; do \
 		.venv-run/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--custom-compile-command "make lock" $$file.in -o $$file.txt; done
 
-.PHONY: help python demo run dev check test soak reproduce bench base-image lock
+.PHONY: help python demo run dev check test soak reproduce bench base-image compiled lock

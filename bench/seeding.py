@@ -8,7 +8,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from registry import clock, vault
+from registry import checking, clock, vault
 from registry.access import ALL_SCOPES
 from registry.db import Database
 from registry.orm import Base
@@ -146,9 +146,13 @@ def _model(number: int, team: UUID, person: UUID) -> Iterator[tuple[str, dict[st
             "revision": 1,
         },
     )
-    for position, step in enumerate(("scan", "lock", "introspect", "predict")):
+    for position, step in enumerate(checking.STEPS):
         said = {"step": step, "outcome": "passed", "isolation": "container", "summary": "Nothing to object to."}
-        body = said | {"schema": "countersign.report/1", "findings": [], "facts": {}}
+        body = said | {
+            "schema": "countersign.report/1",
+            "findings": [],
+            "facts": {"compiled": None} if step == "parity" else {},
+        }
         stored = {"version_id": version, "position": position, "digest": digest, "created_at": at, "body": body}
         yield "check_reports", said | stored
     yield (

@@ -49,6 +49,8 @@ class Release:
     card: dict[str, Any]
     estimator: str
     metrics: tuple[statements.Metric, ...]
+    compiled: dict[str, Any] | None
+    """Engine, digest and files of the compiled form that the approval binds; None when its own library serves it."""
 
     @property
     def path(self) -> str:
@@ -157,6 +159,7 @@ def _release(version: ModelVersion, digest: str) -> Release:
         card=version.card_head,
         estimator=facts["introspect"]["class"],
         metrics=tuple(statements.Metric(item.name, item.value, item.dataset) for item in version.metrics),
+        compiled=facts["parity"]["compiled"],
     )
 
 
@@ -186,13 +189,15 @@ def _plan(
         raise TryLater(
             "no-runtime", "the serving runtime's wheels are not in the store", hint="Any check fetches them: retry one."
         )
-    locks = {release.lock.digest: release.lock for release in releases}
+    locks = {release.lock.digest: release.lock for release in releases if not release.compiled}
     environments = [
         Part("environment", f"{ENVIRONMENTS_PATH}/{environment_id(digest)}", layer, digest)
         for digest, lock in sorted(locks.items())
         if (layer := platform.site_layer(lock, f"{ENVIRONMENTS_PATH}/{environment_id(digest)}", job.name))
     ]
-    job.log(f"environments: {', '.join(part.path.rpartition('/')[2] for part in environments)}")
+    job.log(
+        f"environments: {', '.join(part.path.rpartition('/')[2] for part in environments) or 'none, all are compiled'}"
+    )
     platform.keep(canonical.dumps(lock.to_dict()) for lock in (platform.runtime_lock(), *locks.values()))
     app, app_files = platform.app_layer(job.name)
     models, described = [], []
@@ -238,15 +243,20 @@ def _plan(
 
 
 def _model(release: Release, store: LocalStore, platform: Platform) -> tuple[Part, manifest.Model]:
-    """The layer of one model and its entry in the manifest: the artifact, its names, signature and sealed rows."""
-    written = {
-        "allow.json": canonical.dumps({"globals": release.names}),
-        "signature.json": canonical.dumps(release.signature.to_dict()),
-    }
+    """The layer of one model and its entry in the manifest: what answers, its signature and sealed rows.
+
+    What answers is the compiled form, exactly the files that were compared; else the artifact with the names it may import.
+    """
+    written = {"signature.json": canonical.dumps(release.signature.to_dict())}
+    if release.compiled:
+        files = [File.from_dict(file) for file in release.compiled["files"]]
+        compiled = manifest.Compiled(release.compiled["engine"], release.compiled["digest"])
+    else:
+        written["allow.json"] = canonical.dumps({"globals": release.names})
+        files, compiled = [File(release.artifact, *release.files[release.artifact])], None
     if release.synthetic:
         written["sealed.json"] = canonical.dumps(approved_rows(release, store))
     platform.keep(written.values())
-    files = [File(release.artifact, *release.files[release.artifact])]
     files += [File(name, digests.of_bytes(data), len(data)) for name, data in written.items()]
     files.sort(key=lambda file: file.path)
     layer = layers.model_layer(platform.layers, release.path, files, store.open)
@@ -255,12 +265,13 @@ def _model(release: Release, store: LocalStore, platform: Platform) -> tuple[Par
         model=release.model,
         number=release.number,
         release_digest=release.release_digest,
-        environment=environment_id(release.lock.digest),
+        environment=None if compiled else environment_id(release.lock.digest),
         path=release.path,
         format=release.format,
-        artifact=release.artifact,
+        artifact=None if compiled else release.artifact,
         files=tuple(files),
         signature=release.signature,
+        compiled=compiled,
     )
     return Part("model", release.path, layer, canonical.digest([file.to_dict() for file in files])), described
 
@@ -343,9 +354,12 @@ def _facts(release: Release) -> statements.ModelFacts:
     return statements.ModelFacts(
         ref=release.ref,
         release_digest=release.release_digest,
-        lock=release.lock,
+        lock=None if release.compiled else release.lock,
         task=str(card.get("task", "")),
-        files=tuple(File(path, digest, size) for path, (digest, size) in sorted(release.files.items())),
+        files=(
+            *(File(path, digest, size) for path, (digest, size) in sorted(release.files.items())),
+            *(File.from_dict(file) for file in (release.compiled or {"files": ()})["files"]),
+        ),
         estimator=release.estimator,
         licence=str(card.get("licence", "")),
         inputs=tuple(f"{item.name}: {item.datatype} {list(item.shape)}" for item in release.signature.inputs),

@@ -1,27 +1,34 @@
-"""From a pushed version to one that is ready: scan, lock, introspect, predict; every step leaves a report."""
+"""From a pushed version to one that is ready: scan, lock, introspect, predict, compile, parity; every step leaves a report."""
 
+import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from builders import resolver, sandbox
-from builders.checks import introspect, lock, report, sample, scan
+from builders.checks import compile as compiling
+from builders.checks import introspect, lock, parity, report, sample, scan
 from builders.checks.downloads import IndexUnreachable
-from builders.checks.report import Finding
+from builders.checks.report import Finding, Refused
 from builders.containers import EngineError
 from builders.jobs import Job, JobFailed, TryLater
+from builders.plan import RUNTIME_PATH
 from builders.platform import CHECKOUT, ENVIRONMENTS_PATH, Platform
 from builders.tarball import LayerError
+from formats import canonical
+from formats import digest as digests
 from formats.lock import Lock, environment_id
+from formats.signature import Signature
 from registry import checking, jobs
 from registry.orm.catalog import ModelVersion, RegisteredModel, VersionFile
 from registry.store import LocalStore
 from registry.versions import REQUIREMENTS, SAMPLE
 
 PROGRAM = CHECKOUT / "serving"
+TOOLS = CHECKOUT / "builders" / "compile" / "requirements.txt"
 MAX_TEXT = 16 << 20
 
 
@@ -112,7 +119,15 @@ def _check(
         job.log(item["summary"])
     if answered["signature"] is None:
         return reports, None
-    return reports, (resolved.to_dict(), answered["signature"])
+    runs = {path: digests.of_file(place)[0] for path, place in compiling.programs(CHECKOUT).items()}
+    compiled = job.step(
+        "compile",
+        {**inputs, "answered": answered, "lock": locked, "programs": runs, "tools": digests.of_file(TOOLS)[0]},
+        lambda: _compile(job, pushed, artifact, scanned, rows, resolved, answered["signature"], store, platform),
+    )
+    for item in compiled:
+        job.log(item["summary"])
+    return [*reports, *compiled], (resolved.to_dict(), answered["signature"])
 
 
 def _lock(
@@ -163,13 +178,63 @@ def _introspect(
     platform: Platform,
 ) -> dict[str, Any]:
     """Load the model in the sandbox with its own libraries and ask it the sample."""
-    resolver.fetch(resolved, platform.keep_wheel, has=store.has, index=platform.index())
-    path = f"{ENVIRONMENTS_PATH}/{environment_id(resolved.digest)}"
-    libraries = sandbox.Libraries(platform.site_layer(resolved, path, job.name), path)
     model = introspect.Model(artifact, pushed.format, scanned["facts"]["globals"])
+    libraries = _libraries(job, resolved, store, platform)
     found = introspect.introspect(model, rows, program=PROGRAM, sandbox=platform.sandbox(job.name), libraries=libraries)
     reports = [found.report, *([found.predict] if found.predict else [])]
     return {
         "reports": json.loads(json.dumps(reports)),
         "signature": found.signature.to_dict() if found.signature else None,
     }
+
+
+def _libraries(job: Job, resolved: Lock, store: LocalStore, platform: Platform) -> sandbox.Libraries:
+    """The site folder of a lock, its wheels fetched where they are missing."""
+    resolver.fetch(resolved, platform.keep_wheel, has=store.has, index=platform.index())
+    path = f"{ENVIRONMENTS_PATH}/{environment_id(resolved.digest)}"
+    return sandbox.Libraries(platform.site_layer(resolved, path, job.name), path)
+
+
+def _compile(
+    job: Job,
+    pushed: Pushed,
+    artifact: Path,
+    scanned: dict[str, Any],
+    rows: sample.Sample,
+    resolved: Lock,
+    signature: dict[str, Any],
+    store: LocalStore,
+    platform: Platform,
+) -> list[dict[str, Any]]:
+    """Compile the model with its own libraries, then compare on the serving runtime's; the reports of both steps."""
+    index, isolated = platform.index(), platform.sandbox(job.name)
+    programs = compiling.programs(CHECKOUT)
+    try:
+        tools = compiling.resolve_tools(resolved, TOOLS.read_text(), index)
+    except resolver.Unresolvable as error:
+        said = f"The compile tools do not fit the model's libraries: {error.findings[0].message}"
+        made = compiling.without(Refused("compile-tools", said, error.hint))
+    else:
+        libraries = replace(_libraries(job, resolved, store, platform), tools=_libraries(job, tools, store, platform))
+        model = introspect.Model(artifact, pushed.format, scanned["facts"]["globals"])
+        job.log("compiling")
+        made = compiling.compile_model(
+            model,
+            rows,
+            Signature.from_dict(signature),
+            programs=programs,
+            sandbox=isolated,
+            libraries=libraries,
+            tools=tools,
+        )
+    lock = platform.prepare_runtime(job.log)
+    runtime = sandbox.Libraries(platform.site_layer(lock, RUNTIME_PATH, job.name), RUNTIME_PATH)
+    compared = parity.measure(
+        made,
+        programs=programs,
+        sandbox=isolated,
+        runtime=runtime,
+        runtime_lock=lock.digest,
+        keep=lambda data: store.put(io.BytesIO(data)),
+    )
+    return [canonical.loads(canonical.dumps(item)) for item in (made.report, compared)]

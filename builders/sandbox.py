@@ -25,6 +25,8 @@ from formats import digest
 
 SITE = "{site}"
 """In an argument: the folder of the model's libraries, as the program sees it."""
+TOOLS = "{tools}"
+"""In an argument: the folder of the libraries beside the model's, as the program sees it."""
 FILES = "{files}"
 """In an argument: the folder of the files given, as the program sees it."""
 
@@ -38,15 +40,20 @@ _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
+    "PYTHONHASHSEED": "0",  # for programs whose output follows the order of sets
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Libraries:
-    """A site folder: the layer that holds it and its path inside, e.g. ``opt/countersign/envs/0a1b2c3d4e5f``."""
+    """A site folder: the layer that holds it and its path inside, e.g. ``opt/countersign/envs/0a1b2c3d4e5f``.
+
+    ``tools``: another one that a program wants beside it.
+    """
 
     layer: Layer
     path: str
+    tools: "Libraries | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +93,7 @@ class Sandbox(Protocol):
     ) -> SandboxResult:
         """Run ``python`` with ``arguments``, in which SITE and FILES stand for two folders.
 
-        :param files: name -> content, or the file that has it; the program may read them.
+        :param files: path below FILES -> content, or the file that has it; the program may read them.
         """
 
 
@@ -118,11 +125,13 @@ class ContainerSandbox:
         entries = [tarball.file(f"{folder}/{name}", content) for name, content in files.items()]
         # With the run's name in it no other run has this layer, so that removing it takes nothing from anybody.
         layer = self.store.add([*entries, tarball.file(f"{folder}/.run", self.name.encode())])
-        image = plan.scratch(self.base, [libraries.layer, layer])
+        tools = libraries.tools
+        image = plan.scratch(self.base, [libraries.layer, *([tools.layer] if tools else []), layer])
         try:
             image_id = self.engine.load(image, self.store)
             try:
-                return self._run(image_id, _filled(arguments, f"/{libraries.path}", f"/{folder}"), caps)
+                places = {SITE: f"/{libraries.path}", TOOLS: f"/{tools.path}" if tools else "", FILES: f"/{folder}"}
+                return self._run(image_id, _filled(arguments, places), caps)
             finally:
                 self.engine.remove_image(image_id)
         finally:
@@ -186,17 +195,25 @@ class ProcessSandbox:
     ) -> SandboxResult:
         """Run under limits on memory, computing time, files and processes, in a session of its own, with a bare environment."""
         site = unpack.tree(libraries.layer, self.store) / libraries.path
+        tools = unpack.tree(libraries.tools.layer, self.store) / libraries.tools.path if libraries.tools else None
         shutil.rmtree(self.scratch, ignore_errors=True)
         folder = self.scratch / "files"
         folder.mkdir(parents=True)
         try:
             for name, content in files.items():
                 _place(folder / name, content)
-            ended = self._run(_filled(arguments, str(site), str(folder)), caps)
+            places = {SITE: str(site), TOOLS: str(tools or ""), FILES: str(folder)}
+            ended = self._run(_filled(arguments, places), caps)
         finally:
             shutil.rmtree(self.scratch, ignore_errors=True)
         # Paths of this machine have no place in a report, and would make the same model's reports differ.
-        for path, name in ((str(site), "libraries"), (str(folder), "files"), (str(self.scratch), "scratch")):
+        hidden = [
+            (site, "libraries"),
+            *([(tools, "tools")] if tools else []),
+            (folder, "files"),
+            (self.scratch, "scratch"),
+        ]
+        for path, name in ((str(path), name) for path, name in hidden):
             ended = replace(
                 ended,
                 stdout=ended.stdout.replace(path.encode(), name.encode()),
@@ -242,11 +259,15 @@ class ProcessSandbox:
         )
 
 
-def _filled(arguments: Sequence[str], site: str, files: str) -> list[str]:
-    return [argument.replace(SITE, site).replace(FILES, files) for argument in arguments]
+def _filled(arguments: Sequence[str], places: Mapping[str, str]) -> list[str]:
+    filled = list(arguments)
+    for name, place in places.items():
+        filled = [argument.replace(name, place) for argument in filled]
+    return filled
 
 
 def _place(path: Path, content: bytes | Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(content, bytes):
         path.write_bytes(content)
     else:

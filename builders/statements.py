@@ -50,6 +50,7 @@ class ModelFacts:
     """What the statements say of one model version; texts as the approved card has them.
 
     :ivar ref: ``team/name:number``.
+    :ivar lock: of the libraries in the image that run it; None when it is compiled and needs none.
     :ivar estimator: class of the estimator, e.g. ``sklearn.pipeline.Pipeline``.
     :ivar inputs: one line per tensor, e.g. ``text: BYTES [-1]``; ``outputs`` too.
     """
@@ -57,7 +58,7 @@ class ModelFacts:
     ref: str
     release_digest: str
     files: tuple[File, ...]
-    lock: Lock
+    lock: Lock | None
     task: str
     estimator: str
     licence: str = ""
@@ -99,7 +100,7 @@ def bill_of_materials(
     :param runtime: the wheels of the serving runtime.
     :raises InvalidStatement: it would not validate against the standard's strict schema.
     """
-    wheels = {wheel.sha256: wheel for lock in (runtime, *(model.lock for model in models)) for wheel in lock.wheels}
+    wheels = {wheel.sha256: wheel for lock in _locks(runtime, models) for wheel in lock.wheels}
     document = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -123,7 +124,7 @@ def bill_of_materials(
         ],
         "dependencies": [
             _needs(plan.image_digest, [_base_ref(plan.base), *(model.ref for model in models), *_refs(runtime)]),
-            *(_needs(model.ref, _refs(model.lock)) for model in models),
+            *(_needs(model.ref, _refs(model.lock or runtime)) for model in models),
         ],
     }
     data = canonical.dumps(document)
@@ -150,7 +151,7 @@ def provenance(
     :param manifest_digest: of the sealed manifest's bytes.
     :param signatures: of the models; named as by-products, so that the release key vouches for the key that made them.
     """
-    locks = {lock.digest: lock for lock in (runtime, *(model.lock for model in models))}
+    locks = {lock.digest: lock for lock in _locks(runtime, models)}
     return {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{"name": plan.bundle, "digest": _digest(plan.image_digest)}],
@@ -269,6 +270,11 @@ def _metric(metric: Metric) -> dict[str, str]:
 
 def _needs(ref: str, on: Iterable[str]) -> dict[str, Any]:
     return {"ref": ref, "dependsOn": sorted(set(on))}
+
+
+def _locks(runtime: Lock, models: Sequence[ModelFacts]) -> list[Lock]:
+    """Of everything in the image: the runtime, and the libraries of models that are not compiled."""
+    return [runtime, *(model.lock for model in models if model.lock)]
 
 
 def _refs(lock: Lock) -> list[str]:

@@ -4,6 +4,7 @@ It holds no times, no proofs and no approval dates, so that the same inputs give
 """
 
 import base64
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,12 @@ SCHEMA = "countersign.manifest/1"
 PAYLOAD_TYPE = "application/vnd.countersign.manifest+json"
 HOST_BASE = "host"  # the base of an archive that runs on the host's interpreter, without an image below it
 FORMATS = ("joblib", "pickle")
+ENGINES = ("arrays", "onnx")
+"""What answers for a compiled model: arrays by our own code, or graphs by ONNX Runtime beside it."""
+COMPILED = "compiled"
+"""Folder of a compiled form, below its model's."""
+FORM = "form.json"
+"""The file of a compiled form that says what is done; docs/schemas/form.v1.json."""
 
 NAME = r"[a-z0-9][a-z0-9-]{0,62}"
 _LINE = rf"{NAME}/{NAME}"
@@ -69,19 +76,34 @@ class Environment:
 
 
 @dataclass(frozen=True, slots=True)
+class Compiled:
+    """The form that answers in the model's place. Its files are those below `compiled/`, and ``digest`` is over them."""
+
+    engine: str
+    digest: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"engine": self.engine, "digest": self.digest}
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
-    """One approved model version. ``artifact`` and the files' paths are relative to ``path``."""
+    """One approved model version. ``artifact`` and the files' paths are relative to ``path``.
+
+    A compiled one has neither ``environment`` nor ``artifact``: its library and the pushed file are not in the image.
+    """
 
     ref: str
     model: str
     number: int
     release_digest: str
-    environment: str
+    environment: str | None
     path: str
     format: str
-    artifact: str
+    artifact: str | None
     files: tuple[File, ...]
     signature: Signature
+    compiled: Compiled | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -95,7 +117,7 @@ class Model:
             "artifact": self.artifact,
             "files": [file.to_dict() for file in self.files],
             "signature": self.signature.to_dict(),
-            "compiled": None,  # this version of the format knows no compiled form
+            "compiled": self.compiled.to_dict() if self.compiled else None,
         }
 
 
@@ -214,7 +236,7 @@ def _manifest(node: Node) -> Manifest:
         base=fields["base"].value,
         runtime=_runtime(fields["runtime"]),
         app=_app(fields["app"]),
-        environments=tuple(_environment(item) for item in fields["environments"].items(least=1)),
+        environments=tuple(_environment(item) for item in fields["environments"].items()),
         models=tuple(_model(item) for item in fields["models"].items(least=1)),
         routes=tuple(_route(item) for item in fields["routes"].items(least=1)),
     )
@@ -232,8 +254,12 @@ def _check_references(manifest: Manifest, fields: dict[str, Node]) -> None:
     ):
         _once(names, fields[what])
     for model, node in zip(manifest.models, fields["models"].items(), strict=True):
-        if model.environment not in environments:
+        if model.environment is not None and model.environment not in environments:
             raise ShapeError(f"{node.path}.environment", f"no environment {model.environment!r} in this manifest")
+    used = {model.environment for model in manifest.models}
+    for environment in manifest.environments:
+        if environment.id not in used:
+            raise fields["environments"].fail(f"no model runs in {environment.id}")
     for route, node in zip(manifest.routes, fields["routes"].items(), strict=True):
         for position, member in enumerate(route.members):
             if member.ref not in refs:
@@ -269,26 +295,45 @@ def _environment(node: Node) -> Environment:
 def _model(node: Node) -> Model:
     required = ("ref", "model", "number", "release_digest", "environment", "path", "format", "artifact", "files")
     fields = node.fields((*required, "signature", "compiled"))
-    if fields["compiled"].value is not None:
-        raise fields["compiled"].expected("null: this version of the format knows no compiled form")
+    compiled = _compiled(fields["compiled"])
+    if compiled is not None:
+        for name in ("environment", "artifact"):
+            if fields[name].value is not None:
+                raise fields[name].expected("null: a compiled model needs none")
     model = Model(
         ref=fields["ref"].text(),
         model=fields["model"].text(_LINE, "team/name"),
         number=fields["number"].integer(least=1),
         release_digest=fields["release_digest"].digest(),
-        environment=fields["environment"].text(),
+        environment=None if compiled else fields["environment"].text(),
         path=_path(fields["path"]),
         format=fields["format"].one_of(FORMATS),
-        artifact=fields["artifact"].text(),
+        artifact=None if compiled else fields["artifact"].text(),
         files=_files(fields["files"]),
         signature=Signature.from_dict(fields["signature"].value, fields["signature"].path),
+        compiled=compiled,
     )
     if model.ref != f"{model.model}:{model.number}":
         raise fields["ref"].expected(f"{model.model}:{model.number}, its model and number")
-    for needed in (model.artifact, "allow.json", "signature.json"):
-        if needed not in {file.path for file in model.files}:
-            raise fields["files"].fail(f"{needed!r} is not among the files")
+    needed = [f"{COMPILED}/{FORM}"] if model.artifact is None else [model.artifact, "allow.json"]
+    for name in (*needed, "signature.json"):
+        if name not in {file.path for file in model.files}:
+            raise fields["files"].fail(f"{name!r} is not among the files")
+    if compiled is not None and compiled.digest != compiled_digest(model.files):
+        raise fields["compiled"].fail(f"its digest is not that of the files below {COMPILED}/")
     return model
+
+
+def _compiled(node: Node) -> Compiled | None:
+    if node.value is None:
+        return None
+    fields = node.fields(("engine", "digest"))
+    return Compiled(fields["engine"].one_of(ENGINES), fields["digest"].digest())
+
+
+def compiled_digest(files: Iterable[File]) -> str:
+    """The digest of the compiled form among a model's files: of the artifact manifest of what is below `compiled/`."""
+    return artifacts.digest(artifacts.build(file for file in files if file.path.startswith(f"{COMPILED}/")))
 
 
 def _route(node: Node) -> Route:

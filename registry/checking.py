@@ -1,6 +1,6 @@
 """What the checks found: reports stored, the release digest computed, the version ready or failed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -12,7 +12,7 @@ from registry.access import SYSTEM
 from registry.errors import WrongStage
 from registry.orm.catalog import CheckReport, ModelVersion, Stage
 
-STEPS = ("scan", "lock", "introspect", "predict")
+STEPS = ("scan", "lock", "introspect", "predict", "compile", "parity")
 """Check steps in the order they run and enter the release digest."""
 
 
@@ -31,7 +31,7 @@ def pass_checks(
     _require_checking(session, version)
     _store(session, version, reports)
     version.lock, version.signature = lock, signature
-    version.release_digest = release_digest(version, {report["step"]: canonical.digest(report) for report in reports})
+    version.release_digest = release_digest(version, {report["step"]: report for report in reports})
     versions.move(version, Stage.READY)
     audit.record(session, audit.Action.VERSION_CHECKED, actor=SYSTEM, subject=version, digest=version.release_digest)
     return version.release_digest
@@ -58,18 +58,19 @@ def _require_checking(session: Session, version: ModelVersion) -> None:
         raise WrongStage(f"version {version.number} is {version.stage}, not being checked", hint="Drop the result.")
 
 
-def release_digest(version: ModelVersion, reports: dict[str, str]) -> str:
+def release_digest(version: ModelVersion, reports: Mapping[str, dict[str, Any]]) -> str:
     """The digest over everything that decides what will run.
 
-    :param reports: digest of the report of each step.
+    :param reports: the report of each step; that of parity names the compiled form.
     """
+    compiled = reports["parity"]["facts"]["compiled"]
     document = release.build(
         artifacts=version.artifact_digest,
         lock=canonical.digest(version.lock),
         card=release.card_digest(version.card.encode()),
         signature=canonical.digest(version.signature),
-        reports=[(step, reports[step]) for step in STEPS],
-        compiled=None,
+        reports=[(step, canonical.digest(reports[step])) for step in STEPS],
+        compiled=compiled["digest"] if compiled else None,
     )
     return release.digest(document)
 
@@ -77,7 +78,7 @@ def release_digest(version: ModelVersion, reports: dict[str, str]) -> str:
 def recompute(session: Session, version: ModelVersion) -> str:
     """The release digest from what is stored now: the bake compares it with what was approved."""
     stored = session.scalars(select(CheckReport).where(CheckReport.version_id == version.id)).all()
-    return release_digest(version, {report.step: canonical.digest(report.body) for report in stored})
+    return release_digest(version, {report.step: report.body for report in stored})
 
 
 def _store(session: Session, version: ModelVersion, reports: Sequence[dict[str, Any]]) -> None:

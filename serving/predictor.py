@@ -1,4 +1,4 @@
-"""What answers a batch of rows. Today a process per model; compiled forms join by implementing `Predictor`."""
+"""What answers a batch of rows: a compiled form in this process, or a process with the model's own library."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -28,6 +28,15 @@ class Predictor(Protocol):
     @property
     def ready(self) -> bool:
         """A batch sent now would be answered without waiting for a start."""
+
+    async def start(self) -> None:
+        """Get ready to answer.
+
+        :raises Refusal: it cannot; the message says why.
+        """
+
+    async def stop(self) -> None:
+        """End what was started."""
 
     async def predict(self, batch: Batch) -> list[Tensor]:
         """One tensor per name in ``batch.outputs``, in that order, with ``batch.rows`` rows. Called one batch at a time.

@@ -12,17 +12,20 @@ from typing import Any
 
 import orjson
 
+from formats import manifest
 from formats.manifest import Model
 from serving import approved, grpc_server, oip_json, tensors
 from serving.access import Access
 from serving.admission import Door
 from serving.batching import Batcher
+from serving.compiled import CompiledModel
 from serving.errors import Refusal, ServingError
 from serving.helper import Helper
 from serving.http1 import Http
 from serving.logs import Log
 from serving.messages import bind
 from serving.metrics import Metrics, ModelMetrics
+from serving.predictor import Predictor
 from serving.process import ModelProcess, Program
 from serving.rest import Rest
 from serving.routing import routes
@@ -74,7 +77,7 @@ async def run(image: Sealed, settings: Settings, address: Address, log: Log) -> 
 
 
 class Server:
-    """Both transports over one service, and the processes of its models."""
+    """Both transports over one service, and what answers for its models."""
 
     def __init__(self, image: Sealed, settings: Settings, log: Log) -> None:
         self._image = image
@@ -84,13 +87,10 @@ class Server:
         metrics.image.labels(image.manifest.bundle, image.fingerprint).set(1)
         found = routes(image.manifest)
         metrics.show(found)
-        self._processes = {
-            model.ref: ModelProcess(
-                _program(image, model), settings.predict_seconds, log, ModelMetrics(metrics, model.ref)
-            )
-            for model in image.manifest.models
+        self._predictors = {
+            model.ref: _predictor(image, model, settings, log, metrics) for model in image.manifest.models
         }
-        self._batchers = {ref: Batcher(process) for ref, process in self._processes.items()}
+        self._batchers = {ref: Batcher(predictor) for ref, predictor in self._predictors.items()}
         self._door = Door(settings)
         self._service = Service(
             image.manifest, found, self._batchers, door=self._door, metrics=metrics, max_rows=settings.max_rows
@@ -135,14 +135,14 @@ class Server:
 
         async def start(model: Model) -> None:
             async with cores:
-                await self._processes[model.ref].start()
+                await self._predictors[model.ref].start()
                 await self._check_answers(model)
 
         async with asyncio.TaskGroup() as group:
             for model in self._image.manifest.models:
                 group.create_task(start(model))
         self._service.started = True
-        self._log.info("ready", bundle=self._image.manifest.bundle, models=len(self._processes))
+        self._log.info("ready", bundle=self._image.manifest.bundle, models=len(self._predictors))
 
     async def drain(self) -> None:
         """Take nothing new, and finish what is under way."""
@@ -158,7 +158,7 @@ class Server:
         if self._listener is not None:
             self._listener.close()
         await asyncio.gather(self._http.close(CLOSE_SECONDS), self._grpc.stop(CLOSE_SECONDS))
-        await asyncio.gather(self._helper.stop(), *(process.stop() for process in self._processes.values()))
+        await asyncio.gather(self._helper.stop(), *(predictor.stop() for predictor in self._predictors.values()))
 
     async def _check_answers(self, model: Model) -> None:
         rows = approved.sealed(self._image.root / model.path, model)
@@ -184,10 +184,14 @@ def _log_fault(log: Log, context: Mapping[str, Any]) -> None:
     log.error("fault", reason=context["message"], exception=type(fault).__name__ if fault else None, where=where)
 
 
-def _program(image: Sealed, model: Model) -> Program:
-    environment = next(item for item in image.manifest.environments if item.id == model.environment)
+def _predictor(image: Sealed, model: Model, settings: Settings, log: Log, metrics: Metrics) -> Predictor:
+    """The compiled form where there is one; else a process with the model's own library."""
     folder = image.root / model.path
-    return Program(
+    if model.artifact is None:
+        of_text = model.signature.layout == "text"
+        return CompiledModel(model.ref, folder / manifest.COMPILED, of_text=of_text, log=log)
+    environment = next(item for item in image.manifest.environments if item.id == model.environment)
+    program = Program(
         model.ref,
         site=image.root / environment.path,
         artifact=folder / model.artifact,
@@ -195,6 +199,7 @@ def _program(image: Sealed, model: Model) -> Program:
         allow=folder / "allow.json",
         signature=folder / "signature.json",
     )
+    return ModelProcess(program, settings.predict_seconds, log, ModelMetrics(metrics, model.ref))
 
 
 def _write_atomically(path: Path, value: Mapping[str, int]) -> None:

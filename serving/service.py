@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from formats.manifest import Manifest
+from formats.manifest import Manifest, Model
 from formats.signature import Signature
 from serving import __version__
 from serving.access import Call
@@ -86,7 +86,7 @@ class Service:
         return {
             "name": route,
             "versions": list(found.versions),
-            "platform": f"python_{chosen.model.format}",
+            "platform": _platform(chosen.model),
             **_tensors(chosen.model.signature),
             "parameters": {
                 "version": chosen.name,
@@ -151,6 +151,11 @@ class Service:
 
     def _predictor_ready(self, version: Version) -> bool:
         return self._batchers[version.model.ref].predictor.ready
+
+
+def _platform(model: Model) -> str:
+    """What answers, in the protocol's words: project and format."""
+    return f"countersign_{model.compiled.engine}" if model.compiled else f"python_{model.format}"
 
 
 def _tensors(signature: Signature) -> dict[str, Any]:

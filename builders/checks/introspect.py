@@ -76,7 +76,7 @@ def _answer(ended: SandboxResult, caps: Caps) -> dict[str, Any]:
 
     :raises Refused: it did not; with its own explanation when it has one.
     """
-    _check_end(ended, caps)
+    check_end(ended, caps)
     try:
         said = canonical.loads(ended.stdout)
     except canonical.CanonicalError:
@@ -89,7 +89,7 @@ def _answer(ended: SandboxResult, caps: Caps) -> dict[str, Any]:
     if ended.exit_code != 0:
         raise Refused(
             "sandbox-crashed",
-            f"The model's process ended with status {ended.exit_code}. Its last words: {_last_words(ended.stderr)}",
+            f"The model's process ended with status {ended.exit_code}. Its last words: {last_words(ended.stderr)}",
             "Load the file and call predict in a fresh interpreter with the versions of the lock; what fails there fails here.",
         )
     if not isinstance(said, dict):
@@ -97,7 +97,8 @@ def _answer(ended: SandboxResult, caps: Caps) -> dict[str, Any]:
     return said
 
 
-def _check_end(ended: SandboxResult, caps: Caps) -> None:
+def check_end(ended: SandboxResult, caps: Caps) -> None:
+    """:raises Refused: the process was cut off: time, output, memory."""
     if ended.timed_out or ended.exit_code in _codes(signal.SIGXCPU):
         raise Refused(
             "sandbox-timeout",
@@ -187,6 +188,7 @@ def _text(value: Any) -> str:
     return text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")
 
 
-def _last_words(stderr: bytes) -> str:
+def last_words(stderr: bytes) -> str:
+    """The last line a process of the sandbox said, fit for a report."""
     lines = [line.strip() for line in stderr.decode(errors="replace").splitlines() if line.strip()]
     return printable(lines[-1], 200) if lines else "none"

@@ -167,7 +167,7 @@ class Client:
         return self.api.diff(version, against)
 
     def report(self, ref: str, step: str) -> dict[str, Any]:
-        """The report of one check step: scan, lock, introspect or predict."""
+        """The report of one check step: scan, lock, introspect, predict, compile or parity."""
         return self.api.report(self.get(ref), step)
 
     def download(

@@ -6,7 +6,7 @@ from flask import flash, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from portal import access, db, filters
-from portal.catalog import bp, cards, files, history, reading
+from portal.catalog import bp, cards, files, history, parity, reading
 from portal.catalog.forms import SubmitForm, WithdrawForm, lines
 from registry import access as rules
 from registry import approvals, bundles, catalog, compare, jobs, lineage, policies, versions, wording
@@ -22,6 +22,8 @@ STEPS = {
     "lock": "Libraries are pinned",
     "introspect": "It opens in the sandbox",
     "predict": "It answers the sample rows",
+    "compile": "It is compiled",
+    "parity": "What runs is what was validated",
 }
 
 
@@ -64,6 +66,7 @@ def version(team: str, name: str, ref: str) -> Answer:
         asked=asked,
         job=job,
         job_log=jobs.read_log(session, job.id).decode(errors="replace") if job else "",
+        parity=parity.told(found),
         checks=[(step, title, _report(found, step)) for step, title in STEPS.items()],
         base=base,
         metrics=metrics(compare.compare(session, base, found, actor=g.actor)),

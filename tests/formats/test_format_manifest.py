@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from formats import canonical, dsse, keys, manifest
+from formats.artifacts import File
 from formats.manifest import BadSeal, Manifest, ManifestError
 
 
@@ -81,7 +82,7 @@ def member(document):
         (lambda d: d["app"].update(files=[]), "app.files"),
         (lambda d: d["environments"][0].update(id="000000000000"), "environments[0].id"),
         (lambda d: d["environments"].append(d["environments"][0]), "environments"),
-        (lambda d: d.update(environments=[]), "environments"),
+        (lambda d: d.update(environments=[]), "models[0].environment"),
         (lambda d: d.update(models=[]), "models"),
         (lambda d: d["models"].append(d["models"][1]), "models"),
         (lambda d: model(d).update(ref="payments/feedback-voice:9"), "models[0].ref"),
@@ -91,7 +92,16 @@ def member(document):
         (lambda d: model(d).update(artifact="other.joblib"), "models[0].files"),
         (lambda d: model(d)["files"].pop(0), "models[0].files"),
         (lambda d: model(d)["files"].reverse(), "models[0].files"),
-        (lambda d: model(d).update(compiled={"form": "onnx"}), "models[0].compiled"),
+        (lambda d: model(d).update(compiled={"form": "onnx"}), "models[0].compiled.engine"),
+        (lambda d: model(d).update(compiled={"engine": "onnx", "digest": sha("1")}), "models[0].environment"),
+        (lambda d: model(d).update(artifact=None), "models[0].artifact"),
+        (lambda d: model(d).update(environment=None), "models[0].environment"),
+        (lambda d: compiled(d)["compiled"].update(engine="treelite"), "models[0].compiled.engine"),
+        (lambda d: compiled(d)["compiled"].update(digest=sha("1")), "models[0].compiled"),
+        (lambda d: compiled(d).update(artifact="model.joblib"), "models[0].artifact"),
+        (lambda d: compiled(d)["files"].pop(1), "models[0].files"),
+        (lambda d: compiled(d)["files"][0].update(sha256=sha("2")), "models[0].compiled"),
+        (lambda d: [compiled(d), compiled(d, 1)], "environments"),
         (lambda d: model(d).update(path="opt/countersign/../etc"), "models[0].path"),
         (lambda d: model(d).update(path=d["models"][1]["path"]), ""),
         (lambda d: model(d).update(path="opt/countersign/app/models"), ""),
@@ -113,6 +123,34 @@ def test_what_does_not_fit_is_refused_by_place(manifest_document, change, place)
     with pytest.raises(ManifestError) as caught:
         Manifest.from_dict(manifest_document)
     assert caught.value.path == place
+
+
+def compiled(document, place=0):
+    """The model at ``place``, made a compiled one."""
+    files = [
+        File("compiled/arrays.npz", sha("a"), 10),
+        File("compiled/form.json", sha("b"), 20),
+        File("signature.json", sha("f"), 300),
+    ]
+    found = document["models"][place]
+    found.update(
+        environment=None,
+        artifact=None,
+        files=[file.to_dict() for file in files],
+        compiled={"engine": "arrays", "digest": manifest.compiled_digest(files)},
+    )
+    return found
+
+
+def test_a_compiled_model_needs_no_environment_and_no_artifact(manifest_document):
+    compiled(manifest_document, 0)
+    mixed = Manifest.from_dict(manifest_document)
+    assert (mixed.models[0].compiled.engine, mixed.models[1].compiled) == ("arrays", None)
+    compiled(manifest_document, 1)
+    manifest_document["environments"] = []
+    read = Manifest.from_dict(manifest_document)
+    assert (read.environments, read.models[0].artifact) == ((), None)
+    assert Manifest.from_dict(read.to_dict()) == read
 
 
 @pytest.mark.parametrize("value", [None, [], "text", 1])

@@ -13,7 +13,18 @@ from formats.manifest import Manifest
 from formats.shapes import ShapeError
 
 FOLDER = Path(__file__).parents[2] / "docs" / "schemas"
-NAMES = ["artifacts", "card-head", "decision", "dossier-entry", "lock", "manifest", "policy", "release", "report"]
+NAMES = [
+    "artifacts",
+    "card-head",
+    "decision",
+    "dossier-entry",
+    "form",
+    "lock",
+    "manifest",
+    "policy",
+    "release",
+    "report",
+]
 
 
 def sha(character):
@@ -96,6 +107,29 @@ DECISION = {
 }
 
 
+FORM = {
+    "schema": "countersign.form/1",
+    "engine": "arrays",
+    "stage": {
+        "kind": "columns",
+        "blocks": [
+            {"kind": "numbers", "inputs": [0, 2], "steps": [{"do": "fill", "with": "a000"}]},
+            {
+                "kind": "codes",
+                "input": 1,
+                "keys": ["Basel", "Bern"],
+                "codes": [0, 1],
+                "missing": 1,
+                "unknown": None,
+                "width": 2,
+            },
+        ],
+    },
+    "core": {"kind": "linear"},
+    "outputs": [{"name": "predict", "datatype": "INT64", "link": "positive", "labels": [0, 1]}],
+}
+
+
 @pytest.fixture
 def good(lock_document, manifest_document):
     return {
@@ -103,6 +137,7 @@ def good(lock_document, manifest_document):
         "card-head": copy.deepcopy(CARD),
         "decision": copy.deepcopy(DECISION),
         "dossier-entry": copy.deepcopy(ENTRY),
+        "form": copy.deepcopy(FORM),
         "lock": lock_document,
         "manifest": manifest_document,
         "policy": copy.deepcopy(POLICY),
@@ -182,6 +217,12 @@ def test_a_missing_or_other_member_is_refused(name, good):
         ("decision", lambda d: d["policy"].pop("digest")),
         ("release", lambda d: d.update(reports=[])),
         ("manifest", lambda d: d["models"][0].update(format="onnx")),
+        ("manifest", lambda d: d["models"][0].update(compiled={"engine": "treelite", "digest": sha("1")})),
+        ("form", lambda d: d.update(engine="python")),
+        ("form", lambda d: d["core"].update(kind="pickle")),
+        ("form", lambda d: d["stage"]["blocks"][0]["steps"][0].update(do="eval")),
+        ("form", lambda d: d["stage"]["blocks"][1].update(width=-1)),
+        ("form", lambda d: d["outputs"][0].update(link="os.system")),
     ],
 )
 def test_bad_documents_are_refused(name, change, good):

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from formats import canonical, release
 from formats import digest as digests
 from registry import checking, jobs, versions
 from registry.errors import Invalid, WrongStage
@@ -90,7 +91,7 @@ def test_failed_checks_can_be_tried_again(world):
         assert factories.job_of(session, version.id).state is JobState.QUEUED
         factories.check(session, version)
     with world.read() as session:
-        assert [report.outcome for report in world.version(session).reports] == ["passed"] * 4
+        assert [report.outcome for report in world.version(session).reports] == ["passed"] * len(checking.STEPS)
 
 
 def test_checks_are_not_retried_unless_they_failed(world):
@@ -172,3 +173,20 @@ def test_every_stage_can_be_reached():
 def test_a_job_that_is_not_there_is_none(world):
     with world.read() as session:
         assert jobs.get(session, world.ana.person_id) is None
+
+
+def test_the_release_digest_binds_the_compiled_form(world):
+    with world.write() as session:
+        version = factories.checking_version(session, world)
+        factories.check(session, version, parity=factories.parity_facts())
+        version = factories.reload(session, version, actor=world.ana)
+        document = release.build(
+            artifacts=version.artifact_digest,
+            lock=canonical.digest(version.lock),
+            card=release.card_digest(version.card.encode()),
+            signature=canonical.digest(version.signature),
+            reports=[(report.step, report.digest) for report in version.reports],
+            compiled=factories.parity_facts()["compiled"]["digest"],
+        )
+        assert version.release_digest == release.digest(document) == checking.recompute(session, version)
+        assert version.release_digest != release.digest({**document, "compiled": None})

@@ -1,6 +1,7 @@
 """Real images for the serving tests: models trained here, sealed here, started as an image is started."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import pickle
@@ -27,9 +28,21 @@ from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from builders.compile import making
 from formats import digest, keys, lock
 from formats.artifacts import File
-from formats.manifest import App, Environment, Manifest, Member, Model, Route, Runtime, seal
+from formats.manifest import (
+    App,
+    Compiled,
+    Environment,
+    Manifest,
+    Member,
+    Model,
+    Route,
+    Runtime,
+    compiled_digest,
+    seal,
+)
 from formats.signature import Signature
 from serving import runner as program
 from serving import tensors
@@ -58,6 +71,8 @@ class Trained:
     allow: bytes
     sample: list
     introspection: dict
+    compiled: dict | None = None
+    """Files of the compiled form by name, and its engine as `engine`; None: served by its own library."""
 
     @property
     def signature(self):
@@ -142,6 +157,14 @@ def train(estimator, sample, folder, file_format="joblib"):
     return Trained(estimator, file_format, path.read_bytes(), allow, sample, introspection)
 
 
+def compiled(trained):
+    """The same model, compiled as the check does it; the first of its candidates."""
+    head, data = making.make(trained.estimator, trained.introspection["signature"], trained.sample)
+    first = head["candidates"][0]
+    files = {file["path"]: content for file, content in zip(first["files"], data, strict=False)}
+    return dataclasses.replace(trained, compiled={"engine": first["engine"], "files": files})
+
+
 def imported_names(path, file_format):
     """What the scan finds; these files are our own, so loading them is safe here."""
     names = set()
@@ -208,8 +231,9 @@ def build(root, members, routes, *, sealed_rows=True):
         base="host",
         runtime=Runtime(lock_digest, str(BASE / "runtime"), digest.of_bytes(b"runtime")),
         app=App(str(BASE / "app"), files_of(base / "app")),
-        environments=(
-            Environment(environment, lock_digest, str(BASE / "envs" / environment), digest.of_bytes(b"environment")),
+        environments=tuple(
+            Environment(item, lock_digest, str(BASE / "envs" / item), digest.of_bytes(b"environment"))
+            for item in {model.environment for model in models} - {None}
         ),
         models=tuple(models),
         routes=tuple(
@@ -223,7 +247,7 @@ def build(root, members, routes, *, sealed_rows=True):
 
 
 def copy_app(target):
-    for package in ("serving", "serving/grpc_generated", "formats"):
+    for package in ("serving", "serving/forms", "serving/grpc_generated", "formats"):
         (target / package).mkdir(parents=True)
         for source in (REPOSITORY / package).glob("*.py"):
             shutil.copy(source, target / package)
@@ -234,23 +258,31 @@ def write_model(base, ref, trained, environment, *, sealed_rows):
     name, number = ref.split(":")
     folder = base / "models" / f"{name.replace('/', '--')}-{number}"
     folder.mkdir(parents=True)
-    artifact = f"model.{trained.format}"
-    (folder / artifact).write_bytes(trained.data)
-    (folder / "allow.json").write_bytes(trained.allow)
+    artifact = None if trained.compiled else f"model.{trained.format}"
+    if trained.compiled:
+        (folder / "compiled").mkdir()
+        for file, content in trained.compiled["files"].items():
+            (folder / "compiled" / file).write_bytes(content)
+    else:
+        (folder / artifact).write_bytes(trained.data)
+        (folder / "allow.json").write_bytes(trained.allow)
     (folder / "signature.json").write_text(json.dumps(trained.introspection["signature"]))
     if sealed_rows:
         (folder / "sealed.json").write_text(json.dumps(trained.sealed))
+    files = files_of(folder)
+    form = trained.compiled and Compiled(trained.compiled["engine"], compiled_digest(files))
     return Model(
         ref=ref,
         model=name,
         number=int(number),
         release_digest=digest.of_bytes(ref.encode()),
-        environment=environment,
+        environment=None if form else environment,
         path=str(BASE / "models" / folder.name),
         format=trained.format,
         artifact=artifact,
-        files=files_of(folder),
+        files=files,
         signature=trained.signature,
+        compiled=form,
     )
 
 

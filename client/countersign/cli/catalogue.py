@@ -70,7 +70,9 @@ def search_command(app: App, *, text: str, team: str | None, task: str | None, s
 
 @click.command("show")
 @click.argument("ref")
-@click.option("--report", metavar="STEP", help="The report of a check: scan, lock, introspect or predict.")
+@click.option(
+    "--report", metavar="STEP", help="The report of a check: scan, lock, introspect, predict, compile or parity."
+)
 @with_app
 def show_command(app: App, *, ref: str, report: str | None) -> None:
     """Show the version REF: where it is, what it holds, what its checks said."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from registry import catalog, lineage
+from registry import catalog, checking, lineage
 from tests import factories
 from tests.portal.api.api_support import FIRST, MODEL, problem
 from tests.support import nothing_changes
@@ -114,7 +114,7 @@ def test_every_reference_leads_to_the_version(world, ana):
     assert told["stage"] == "approved"
     assert told["status"].startswith("Approved until ")
     assert told["request"]["state"] == "approved"
-    assert [check["step"] for check in told["checks"]] == ["scan", "lock", "introspect", "predict"]
+    assert [check["step"] for check in told["checks"]] == list(checking.STEPS)
     assert ana.get(f"/reviews/{told['request']['id']}").status_code == 200
     assert ana.get(MODEL).get_json()["approved"] == 1
 
@@ -219,7 +219,7 @@ def test_reports(world, ana, lea):
     assert lea.get(f"{FIRST}/reports/scan").status_code == 200
     assert ana.get(f"{FIRST}/reports/predict").status_code == 200
     problem(lea.get(f"{FIRST}/reports/predict"), 403, "forbidden")
-    assert "scan, lock" in problem(ana.get(f"{FIRST}/reports/compile"), 404, "not-found")["hint"]
+    assert "scan, lock" in problem(ana.get(f"{FIRST}/reports/tests"), 404, "not-found")["hint"]
 
 
 def test_submit_and_withdraw(world, ana, lea):

@@ -287,3 +287,30 @@ def test_withdrawing_is_offered_exactly_while_a_request_is_open(world, ana, scen
     with world.write() as session:
         approvals.withdraw(session, world.request(session, 2), actor=world.ana, reason="later")
     assert f"{VOICE}/versions/2/withdraw" not in ana.get(f"{VOICE}/versions/2").text
+
+
+def test_is_what_runs_what_was_validated(world, ana):
+    with world.write() as session:
+        version = factories.checking_version(session, world)
+    assert 'id="parity"' not in ana.get(V1).text
+    with world.write() as session:
+        version = factories.reload(session, world.version(session), actor=world.ana)
+        factories.check(session, version, parity=factories.parity_facts())
+    told = words(ana.get(V1).text)
+    assert "Is what runs what we validated? Yes: compared and equal" in told
+    for figure in (
+        "Rows compared 81: 20 of the sample, 61 edge cases",
+        "Labels equal 81 of 81",
+        "Largest difference below 1e-15",
+        "Tolerance 1e-06",
+        "Refused by both 12 rows",
+        "Plain arrays",
+    ):
+        assert figure in told
+
+
+def test_a_version_that_is_not_compiled_says_how_it_is_served(world, ana):
+    with world.write() as session:
+        factories.ready_version(session, world)
+    told = words(ana.get(V1).text)
+    assert "Is what runs what we validated? Yes: its own library runs it The parity passed." in told
