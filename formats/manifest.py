@@ -18,7 +18,7 @@ from .signature import Signature
 SCHEMA = "countersign.manifest/1"
 PAYLOAD_TYPE = "application/vnd.countersign.manifest+json"
 HOST_BASE = "host"  # the base of an archive that runs on the host's interpreter, without an image below it
-FORMATS = ("joblib", "pickle")
+FORMATS = ("joblib", "pickle", "skops", "onnx", "lightgbm", "xgboost")
 
 NAME = r"[a-z0-9][a-z0-9-]{0,62}"
 _LINE = rf"{NAME}/{NAME}"

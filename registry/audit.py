@@ -69,6 +69,7 @@ class Action(enum.StrEnum):
     VERSION_REJECTED = "version:rejected"
     CHANGES_REQUESTED = "request:changes_requested"
     COMMENTED = "request:commented"
+    NOTICE_ANSWERED = "request:notice_answered"
     DECIDED = "request:decided"
     DECISIONS_VOIDED = "request:decisions_voided"
     POLICY_REVISED = "policy:revised"

@@ -248,8 +248,9 @@ def report(step: str, *, outcome: str = "passed", **facts: Any) -> dict[str, Any
 
 
 def reports(**facts: Any) -> list[dict[str, Any]]:
-    """One passed report per step; ``facts`` are those of the last."""
-    return [report(step, **(facts if step == checking.STEPS[-1] else {})) for step in checking.STEPS]
+    """One passed report per step; ``facts`` are those of the last, but ``notices`` those of introspect."""
+    of_step = {"introspect": {"notices": facts.pop("notices", [])}, checking.STEPS[-1]: facts}
+    return [report(step, **of_step.get(step, {})) for step in checking.STEPS]
 
 
 def lock_document(**wheels: str) -> dict[str, Any]:

@@ -52,6 +52,9 @@ WORDS: Mapping[str, Callable[[str, Body], str]] = {
     "version:stopped": lambda who, b: f"Stopped by {who}{_quoted(b.get('reason'))}",
     "request:changes_requested": lambda _who, _: "Changes requested; open again",
     "request:commented": lambda who, b: f"{who} wrote{_quoted(b.get('text'))}",
+    "request:notice_answered": lambda who, b: (
+        f"{who} answered about {b.get('about', 'a notice')}{_quoted(b.get('text'))}"
+    ),
     "request:decided": lambda who, b: (
         f"{who} {MEANINGS.get(str(b.get('outcome')), 'signed')}{_quoted(b.get('reason'))}"
     ),
