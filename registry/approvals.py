@@ -23,6 +23,7 @@ from registry import (
     notices,
     paging,
     policies,
+    rescans,
     versions,
 )
 from registry.access import SYSTEM, Actor, Permission
@@ -361,6 +362,7 @@ def facts_of(session: Session, request: ReleaseRequest, decisions: Sequence[Deci
         ],
         barred=_barred(session, request),
         notices=_to_answer(session, request),
+        refused_since=rescans.refusal(session, version.id),
         answered=frozenset(
             about
             for about in session.scalars(select(DossierEntry.about).where(DossierEntry.request_id == request.id))

@@ -69,6 +69,9 @@ class Facts:
     answered: frozenset[str] = frozenset()
     """Codes of the notices that the requester's side has answered."""
 
+    refused_since: str | None = None
+    """Why the list of allowed names, which shrank, no longer accepts the file."""
+
     @property
     def unanswered(self) -> list[Notice]:
         return [notice for notice in self.notices if notice.code not in self.answered]
@@ -95,8 +98,13 @@ def evaluate(policy: Mapping[str, Any], facts: Facts) -> list[Gate]:
     gates = [_evaluate(rule, facts) for rule in policy.get("gates", ())]
     if not gates:
         return [Gate("empty-policy", "The policy has no rules", "stop", "A policy without rules approves nothing.")]
-    # Under every policy: no revision of it can leave out whose data a model holds.
-    return [*gates, _notices(facts)] if facts.notices else gates
+    # Under every policy: no revision of it can leave out whose data a model holds, or a list that shrank.
+    if facts.notices:
+        gates.append(_notices(facts))
+    if facts.refused_since:
+        why = f"{facts.refused_since} The list shrank after the checks: push a version without that name."
+        gates.append(Gate("allow-list", "The list of allowed names still accepts it", "stop", why))
+    return gates
 
 
 def passed(gates: Sequence[Gate]) -> bool:

@@ -83,7 +83,7 @@ class Reader:
     def _schema(self, archive: Archive) -> dict[str, Any]:
         text = archive.read(archive.members[SCHEMA], _LARGEST_SCHEMA)
         try:
-            schema = json.loads(text, object_pairs_hook=self._object)
+            schema = json.loads(str(text, "utf-8"), object_pairs_hook=self._object)
         except (ValueError, RecursionError) as error:
             self._refuse(f"{SCHEMA} cannot be read ({type(error).__name__})", code="malformed")
         if type(schema) is not dict or schema.get("protocol") != PROTOCOL:

@@ -45,7 +45,9 @@ class Reader:
             self._refuse(f"The file has {size} bytes; {_LARGEST} are read as JSON", code="too-large")
         file.seek(0)
         try:
-            document = json.loads(file.read(size), object_pairs_hook=self._object, parse_constant=self._constant)
+            document = json.loads(
+                str(file.read(size), "utf-8"), object_pairs_hook=self._object, parse_constant=self._constant
+            )
         except (ValueError, RecursionError) as error:
             self._refuse(f"The JSON cannot be read ({type(error).__name__})")
         learner = self._members(document, {"learner", "version"}, "the file")["learner"]

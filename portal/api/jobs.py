@@ -7,6 +7,7 @@ from portal.api.documents.images import JobDocument
 from registry import builds, catalog, jobs
 from registry.errors import NotFound
 from registry.orm.job import Job, JobKind
+from registry.orm.scanning import Rescan
 
 
 @operation("GET", "/jobs/<job_id>", answers={200: JobDocument})
@@ -22,5 +23,6 @@ def _subject(call: Call, job: Job) -> str:
     """Where its version or build is; refuses whoever may not see that."""
     if job.kind is JobKind.BAKE:
         return f"/api/v1/builds/{builds.get_build(call.session, job.subject_id, actor=call.actor).id}"
-    version = catalog.version_by_id(call.session, job.subject_id, actor=call.actor)
+    version_id = call.session.get_one(Rescan, job.subject_id).version_id if job.kind is JobKind.RESCAN else job.subject_id
+    version = catalog.version_by_id(call.session, version_id, actor=call.actor)
     return f"/api/v1/models/{version.model.full_name}/versions/{version.number}"

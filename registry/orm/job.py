@@ -15,6 +15,7 @@ class JobKind(enum.StrEnum):
 
     CHECK = "check"
     BAKE = "bake"
+    RESCAN = "rescan"
 
 
 class JobState(enum.StrEnum):

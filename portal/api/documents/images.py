@@ -89,7 +89,7 @@ class JobDocument(Document):
     """A piece of work in the queue."""
 
     id: str
-    kind: Literal["check", "bake"]
+    kind: Literal["check", "bake", "rescan"]
     subject: str
     """API path of the version or build it works on."""
     state: Literal["queued", "running", "done", "failed"]

@@ -106,6 +106,7 @@ def skops_nodes() -> Made:
         deep = row(deep)
     yield "skops-deep", "skops", skops(holding(deep)), _MALFORMED
     yield "skops-said-twice", "skops", skops('{"__class__": "Ridge", "__class__": "x", "protocol": 2}'), _UNSAFE
+    yield "skops-utf-16", "skops", skops(json.dumps(RIDGE).encode("utf-16").decode("latin-1")), _MALFORMED
     yield "skops-not-json", "skops", skops("{'a': 1}"), _MALFORMED
     yield "skops-old-protocol", "skops", skops(RIDGE, protocol=0), _MALFORMED
     yield "skops-recursion", "skops", skops("[" * 100_000), _MALFORMED
@@ -360,6 +361,7 @@ def xgboost() -> Made:
         ("not-a-number", good.replace("0.5", "NaN", 1).encode(), _MALFORMED),
         ("deep", b'{"learner":' + b"[" * 100_000, _MALFORMED),
         ("cut", good[:-20].encode(), _MALFORMED),
+        ("utf-32", b"{\0\0\0" + good[1:].encode("utf-32-le"), _MALFORMED),
         ("ubj", b"{L\x00\x00\x00\x00\x00\x00\x00\x07learner{", _MALFORMED),
         ("is-a-pickle", b"\x80\x04N.", {"format-mismatch"}),
     ):
