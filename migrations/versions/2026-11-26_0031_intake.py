@@ -23,9 +23,7 @@ def upgrade() -> None:
         sa.Column(
             "names", sa.JSON(), nullable=False, comment="name -> ref, new or call, and the names that it may be handed"
         ),
-        sa.Column(
-            "seen_at", sa.DateTime(timezone=True), nullable=False, comment="when it last became the one in use"
-        ),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False, comment="when it last became the one in use"),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_allow_lists")),
     )
     op.create_table(

@@ -23,6 +23,8 @@ def _subject(call: Call, job: Job) -> str:
     """Where its version or build is; refuses whoever may not see that."""
     if job.kind is JobKind.BAKE:
         return f"/api/v1/builds/{builds.get_build(call.session, job.subject_id, actor=call.actor).id}"
-    version_id = call.session.get_one(Rescan, job.subject_id).version_id if job.kind is JobKind.RESCAN else job.subject_id
+    version_id = (
+        call.session.get_one(Rescan, job.subject_id).version_id if job.kind is JobKind.RESCAN else job.subject_id
+    )
     version = catalog.version_by_id(call.session, version_id, actor=call.actor)
     return f"/api/v1/models/{version.model.full_name}/versions/{version.number}"
