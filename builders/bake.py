@@ -19,7 +19,7 @@ from formats import digest as digests
 from formats.artifacts import File
 from formats.lock import Lock, Target, environment_id
 from formats.signature import Signature
-from registry import VERSION, builds, catalog, checking, clock, faults, jobs
+from registry import VERSION, builds, catalog, checking, clock, faults, jobs, rescans
 from registry.orm.catalog import RELEASED, ModelVersion
 from registry.orm.image import Build
 from registry.store import LocalStore
@@ -129,6 +129,12 @@ def _releases(job: Job, recipe: dict[str, Any]) -> list[Release]:
                     "not-approved",
                     f"{member['ref']} is {version.stage.replace('_', ' ')}",
                     hint="Change the routes, or have it approved.",
+                )
+            if refusal := rescans.refusal(session, version.id):
+                raise JobFailed(
+                    "rescan-refused",
+                    f"{member['ref']} is no longer accepted by the list of allowed names: {refusal}",
+                    hint="Push a version without that name, or take this one out of the routes.",
                 )
             digest = checking.recompute(session, version)
             if not digest == version.release_digest == member["release_digest"]:

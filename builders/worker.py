@@ -9,7 +9,7 @@ import time
 from datetime import timedelta
 from types import FrameType
 
-from builders import bake, check, rebuild, retention
+from builders import bake, check, rebuild, rescan, retention
 from builders.jobs import Job, JobFailed
 from builders.platform import Platform
 from registry import jobs, proofs
@@ -20,10 +20,11 @@ from registry.settings import Settings
 from registry.store import LocalStore
 
 logger = logging.getLogger(__name__)
-DOES = {JobKind.CHECK: check, JobKind.BAKE: bake, JobKind.REBUILD: rebuild}
 REPORT_SECONDS = 30.0
 CHECKPOINT_SECONDS = 5.0
 FREE_SECONDS = 24 * 3600.0
+WORK = {JobKind.CHECK: check, JobKind.BAKE: bake, JobKind.REBUILD: rebuild, JobKind.RESCAN: rescan}
+"""The module that does a kind of job, and gives it up."""
 
 
 class Stop(BaseException):
@@ -49,6 +50,7 @@ class Worker:
             signal.signal(number, _stop)
         self.platform.remove_stale(self.held_names())
         self.store.sweep()
+        self.note_list()
         try:
             while True:
                 self._housekeep()
@@ -56,6 +58,12 @@ class Worker:
                     time.sleep(self.settings.worker_poll_seconds)
         except Stop:
             logger.info("stopped")
+
+    def note_list(self) -> None:
+        """Say which allow-list is in use; a shrunken one queues what was accepted under the wider one."""
+        with self.database.write() as session:
+            if count := rescan.note_list(session):
+                logger.warning("the allow-list lost names: %d versions are scanned again", count)
 
     def run_one(self) -> bool:
         """Claim and do one job; whether there was one."""
@@ -83,7 +91,7 @@ class Worker:
 
     def _do(self, job: Job) -> None:
         try:
-            DOES[job.kind].run(job, self.store, self.platform)
+            WORK[job.kind].run(job, self.store, self.platform)
         except jobs.StaleFence:
             raise
         except JobFailed as error:
@@ -104,7 +112,7 @@ class Worker:
         job.log(f"failed: {error['message']} {error['hint']}".rstrip())
         with self.database.write() as session:
             if jobs.fail(session, job.id, job.fence, error=error, retry=retry):
-                DOES[job.kind].give_up(session, job, error)
+                WORK[job.kind].give_up(session, job, error)
 
     def _housekeep(self) -> None:
         now = time.monotonic()

@@ -19,7 +19,7 @@ from .signature import Signature
 SCHEMA = "countersign.manifest/1"
 PAYLOAD_TYPE = "application/vnd.countersign.manifest+json"
 HOST_BASE = "host"  # the base of an archive that runs on the host's interpreter, without an image below it
-FORMATS = ("joblib", "pickle")
+FORMATS = ("joblib", "pickle", "skops", "onnx", "lightgbm", "xgboost")
 ENGINES = ("arrays", "onnx")
 """What answers for a compiled model: arrays by our own code, or graphs by ONNX Runtime beside it."""
 COMPILED = "compiled"

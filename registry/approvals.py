@@ -11,7 +11,21 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
 from formats import canonical
-from registry import access, accounts, audit, bundles, catalog, checking, clock, names, paging, policies, versions
+from registry import (
+    access,
+    accounts,
+    audit,
+    bundles,
+    catalog,
+    checking,
+    clock,
+    names,
+    notices,
+    paging,
+    policies,
+    rescans,
+    versions,
+)
 from registry.access import SYSTEM, Actor, Permission
 from registry.errors import Blocked, Conflict, Forbidden, Invalid, NotFound, SelfApproval, StaleReview, WrongStage
 from registry.locking import lock
@@ -24,7 +38,7 @@ MEANINGS = {
     Outcome.REQUEST_CHANGES: "requested changes",
     Outcome.REJECT: "rejected",
 }
-BINDING_KINDS = frozenset({"evidence", "validation", "finding", "condition"})
+BINDING_KINDS = frozenset({"evidence", "validation", "finding", "condition", "answer"})
 """Dossier entries that void standing decisions; a comment does not."""
 
 
@@ -167,7 +181,37 @@ def comment(session: Session, request: ReleaseRequest, *, actor: Actor, text: st
     return entry
 
 
-def _append(session: Session, request: ReleaseRequest, *, actor: Actor, kind: str, text: str) -> DossierEntry:
+def answer(session: Session, request: ReleaseRequest, *, actor: Actor, about: str, text: str) -> DossierEntry:
+    """Answer what the checks noticed; the requester's side does, and a later answer stands beside the earlier one.
+
+    :param about: the code of a notice that must be answered.
+    """
+    access.require(actor, Permission.SUBMIT, team_id=request.version.model.team_id)
+    _lock_open(session, request)
+    wanted = [notice.code for notice in _to_answer(session, request)]
+    if about not in wanted:
+        raise Invalid(
+            f"there is nothing to answer under {about!r}",
+            hint=f"To be answered: {', '.join(wanted) or 'nothing'}.",
+            errors=[("/about", "unknown")],
+        )
+    text = names.text(text, what="the answer", pointer="/text", least=3, most=8000)
+    entry = _append(session, request, actor=actor, kind="answer", text=text, about=about)
+    audit.record(
+        session,
+        audit.Action.NOTICE_ANSWERED,
+        actor=actor,
+        subject=request,
+        digest=request.dossier_digest,
+        about=about,
+        text=text,
+    )
+    return entry
+
+
+def _append(
+    session: Session, request: ReleaseRequest, *, actor: Actor, kind: str, text: str, about: str | None = None
+) -> DossierEntry:
     """Add to the dossier; its digest chains each entry to the one before."""
     position = session.scalar(select(func.count()).where(DossierEntry.request_id == request.id)) or 0
     body = {
@@ -176,6 +220,7 @@ def _append(session: Session, request: ReleaseRequest, *, actor: Actor, kind: st
         "author": actor.ref,
         "text": text,
         "previous": request.dossier_digest or None,
+        **({"about": about} if about else {}),
     }
     entry = DossierEntry(
         request_id=request.id,
@@ -183,6 +228,7 @@ def _append(session: Session, request: ReleaseRequest, *, actor: Actor, kind: st
         kind=kind,
         author=actor.ref,
         text=text,
+        about=about,
         digest=canonical.digest(body),
         created_at=clock.now(),
     )
@@ -315,7 +361,20 @@ def facts_of(session: Session, request: ReleaseRequest, decisions: Sequence[Deci
             for person in accounts.people_with(session, deciding)
         ],
         barred=_barred(session, request),
+        notices=_to_answer(session, request),
+        refused_since=rescans.refusal(session, version.id),
+        answered=frozenset(
+            about
+            for about in session.scalars(select(DossierEntry.about).where(DossierEntry.request_id == request.id))
+            if about
+        ),
     )
+
+
+def _to_answer(session: Session, request: ReleaseRequest) -> list[notices.Notice]:
+    """What the checks noticed and the requester's side must answer; of the one report that holds notices."""
+    query = select(CheckReport).where(CheckReport.version_id == request.version_id, CheckReport.step == "introspect")
+    return [notice for notice in notices.of_reports(session.scalars(query)) if notice.must_answer]
 
 
 def _roles(values: Sequence[str]) -> frozenset[Role]:
@@ -448,6 +507,11 @@ def decide(
         raise SelfApproval(f"you cannot decide: {refusal}", hint="Ask another reviewer.")
     if session.get(Decision, decision_id) is not None:
         raise Conflict("this decision is recorded already", hint="Reload the page.")
+    if outcome is Outcome.APPROVE and (unanswered := facts_of(session, request, ()).unanswered):
+        raise Blocked(
+            f"not answered yet: {', '.join(notice.title.lower() for notice in unanswered)}",
+            hint="The requester's side answers on this page; until then you can ask for changes or reject.",
+        )
     reason = names.text(reason, what="the reason", pointer="/reason", least=3, most=4000)
     now = clock.now()
     signed = _statement_document(

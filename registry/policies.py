@@ -9,6 +9,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from formats import canonical
+from registry.notices import Notice
 from registry.orm.account import Role
 
 GateState = Literal["ok", "wait", "stop"]
@@ -63,6 +64,17 @@ class Facts:
     """Everybody who holds a deciding role."""
     barred: Mapping[UUID, str]
     """Who may not decide on this version, and why: ``uploaded it``."""
+    notices: Sequence[Notice] = ()
+    """What the checks noticed that must be answered."""
+    answered: frozenset[str] = frozenset()
+    """Codes of the notices that the requester's side has answered."""
+
+    refused_since: str | None = None
+    """Why the list of allowed names, which shrank, no longer accepts the file."""
+
+    @property
+    def unanswered(self) -> list[Notice]:
+        return [notice for notice in self.notices if notice.code not in self.answered]
 
 
 @dataclass(frozen=True)
@@ -84,9 +96,15 @@ def digest(policy: Mapping[str, Any]) -> str:
 def evaluate(policy: Mapping[str, Any], facts: Facts) -> list[Gate]:
     """Every gate of the policy with its state and the reason in words."""
     gates = [_evaluate(rule, facts) for rule in policy.get("gates", ())]
-    return gates or [
-        Gate("empty-policy", "The policy has no rules", "stop", "A policy without rules approves nothing.")
-    ]
+    if not gates:
+        return [Gate("empty-policy", "The policy has no rules", "stop", "A policy without rules approves nothing.")]
+    # Under every policy: no revision of it can leave out whose data a model holds, or a list that shrank.
+    if facts.notices:
+        gates.append(_notices(facts))
+    if facts.refused_since:
+        why = f"{facts.refused_since} The list shrank after the checks: push a version without that name."
+        gates.append(Gate("allow-list", "The list of allowed names still accepts it", "stop", why))
+    return gates
 
 
 def passed(gates: Sequence[Gate]) -> bool:
@@ -108,6 +126,17 @@ def _checks(code: str, title: str, facts: Facts) -> Gate:
     if missing or not facts.steps:
         return Gate(code, title, "stop", f"Not passed: {', '.join(missing) or 'no steps are defined'}.")
     return Gate(code, title, "ok", f"All {len(facts.steps)} checks passed.", note="checked")
+
+
+def _notices(facts: Facts) -> Gate:
+    code, title = "notices", "What the checks noticed is answered"
+    if facts.unanswered:
+        what = _join([notice.title.lower() for notice in facts.unanswered])
+        return Gate(
+            code, title, "wait", f"The requester's side must answer first: {what}. Nobody can approve before.",
+            note=f"{len(facts.notices) - len(facts.unanswered)} of {len(facts.notices)}",
+        )  # fmt: skip
+    return Gate(code, title, "ok", "Every one is answered in the dossier.", note=f"{len(facts.notices)} answered")
 
 
 def _people(rule: Mapping[str, Any], code: str, title: str, facts: Facts) -> Gate:

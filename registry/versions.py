@@ -19,7 +19,14 @@ from registry.locking import lock
 from registry.orm.catalog import Metric, ModelVersion, RegisteredModel, Stage, VersionFile, VersionTag
 from registry.orm.job import JobKind
 
-EXTENSIONS = {"joblib": ("model.joblib",), "pickle": ("model.pkl", "model.pickle")}
+EXTENSIONS = {
+    "joblib": ("model.joblib",),
+    "pickle": ("model.pkl", "model.pickle"),
+    "skops": ("model.skops",),
+    "onnx": ("model.onnx",),
+    "lightgbm": ("model.txt",),
+    "xgboost": ("model.json",),
+}
 SAMPLE = "sample.jsonl"
 REQUIREMENTS = "requirements.txt"
 

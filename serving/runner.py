@@ -1,12 +1,12 @@
 """The one program that loads a model: in the sandbox when it is checked, and in production.
 
-    python -I -B runner.py introspect --site DIR --model FILE --format joblib|pickle --allow FILE --sample FILE
-    python -I -B runner.py serve      --site DIR --model FILE --format joblib|pickle --allow FILE --signature FILE --fd N
+    python -I -B runner.py introspect --site DIR --model FILE --format FORMAT --allow FILE --sample FILE
+    python -I -B runner.py serve      --site DIR --model FILE --format FORMAT --allow FILE --signature FILE --fd N
 
 `introspect` prints one JSON object: class, parameters, signature and answers of the model on the sample. `serve` answers
 frames (`tensors.pack`) on a socket until it closes. Both exit 3 with `{"error": {"code", "message", "hint"}}` when they cannot.
-It runs in the model's own environment (``--site``), so it needs the standard library and numpy, and of ours only `tensors.py`
-beside it. One program for both uses makes what was checked and what answers later the same code.
+It runs in the model's own environment (``--site``), so it needs the standard library and numpy, and of ours only `tensors.py`,
+`natives.py` and `notices.py` beside it. One program for both uses makes what was checked and what answers later the same code.
 """
 
 import argparse
@@ -26,10 +26,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from serving import tensors  # noqa: TC004  # at run time enter() puts the file's own module here
+    from serving import natives, notices, tensors  # noqa: TC004  # at run time enter() puts the files' own modules here
 
 # One thread per model process, in the check as in production, so that sums are taken in the same order.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
+FORMATS = ("joblib", "pickle", "skops", "onnx", "lightgbm", "xgboost")
 METHODS = ("predict", "predict_proba", "decision_function", "transform")
 TEXT_LIMIT = 200  # characters of one parameter or message
 PARAMS_LIMIT = 200
@@ -52,7 +53,7 @@ class RunnerError(Exception):
 
 
 def enter(site: Path) -> None:
-    """Import from the standard library and ``site`` only, and load `tensors.py` from this file's folder by its path.
+    """Import from the standard library and ``site`` only, and load our modules from this file's folder by their paths.
 
     Neither the host's packages nor our folder go on the path: a library missing in the model's lock must be missed here, and
     none of our modules may stand in for one of its own.
@@ -61,35 +62,46 @@ def enter(site: Path) -> None:
         os.environ.setdefault(variable, "1")
     host = [entry for entry in sys.path if Path(entry).name not in ("site-packages", "dist-packages")]
     sys.path[:] = [str(site), *(entry for entry in host if Path(entry).resolve() != Path(__file__).resolve().parent)]
-    spec = importlib.util.spec_from_file_location("countersign_tensors", Path(__file__).with_name("tensors.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except ImportError as error:
-        raise RunnerError(
-            "load-failed", f"numpy cannot be imported from the model's lock: {error}", "Add numpy to requirements.txt."
-        ) from None
-    globals()["tensors"] = module
+    for name in ("tensors", "natives", "notices"):
+        spec = importlib.util.spec_from_file_location(f"countersign_{name}", Path(__file__).with_name(f"{name}.py"))
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        try:
+            spec.loader.exec_module(module)
+        except ImportError as error:
+            raise RunnerError(
+                "load-failed",
+                f"numpy cannot be imported from the model's lock: {error}",
+                "Add numpy to requirements.txt.",
+            ) from None
+        globals()[name] = module
 
 
 # --- Loading ---------------------------------------------------------------------------------------------------------
 
 
 def load(path: Path, file_format: str, allowed: frozenset[str]) -> Any:
-    """Unpickle ``path``, importing nothing but the names of ``allowed`` (`module:qualname`, as the scan found them).
+    """Load ``path`` with the one loader of its declared format.
+
+    A format that names what it imports gets nothing but the names of ``allowed`` (`module:qualname`, as the scan found them).
 
     :raises RunnerError: load-refused for a name outside the list, load-failed for anything else.
     """
     try:
+        if file_format in natives.LOADERS:
+            return natives.LOADERS[file_format](path)
+        if file_format == "skops":
+            return natives.load_skops(path, allowed)
         with path.open("rb") as file:
             return (
                 _load_joblib(path, file, allowed) if file_format == "joblib" else _pickle_loader(file, allowed).load()
             )
     except RunnerError:
         raise
+    except natives.Untrusted as error:
+        raise RunnerError("load-refused", str(error), _OTHER_FILE_HINT) from None
     except ModuleNotFoundError as error:
         raise RunnerError(
             "load-failed",
@@ -100,6 +112,7 @@ def load(path: Path, file_format: str, allowed: frozenset[str]) -> Any:
         raise RunnerError("load-failed", f"the file cannot be loaded: {_brief(error)}", _VERSIONS_HINT) from None
 
 
+_OTHER_FILE_HINT = "The file is not the one that was scanned, or it was scanned under another format. Push it again."
 _VERSIONS_HINT = "Most often the lock has other library versions than the training had; compare them."
 
 
@@ -109,7 +122,7 @@ def _finder(base: type, allowed: frozenset[str]) -> Callable[[Any, str, str], An
             raise RunnerError(
                 "load-refused",
                 f"the file asks for {module}:{name}, which is not on its allow-list",
-                "The file is not the one that was scanned, or it was scanned under another format. Push it again.",
+                _OTHER_FILE_HINT,
             )
         return base.find_class(self, module, name)  # type: ignore[attr-defined]
 
@@ -635,7 +648,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         command = commands.add_parser(name)
         command.add_argument("--site", type=Path, required=True, help="folder of the model's own libraries")
         command.add_argument("--model", type=Path, required=True)
-        command.add_argument("--format", choices=("joblib", "pickle"), required=True)
+        command.add_argument("--format", choices=FORMATS, required=True)
         command.add_argument("--allow", type=Path, required=True, help="allow.json of the scan")
         if name == "introspect":
             command.add_argument("--sample", type=Path, required=True, help="records, one JSON object per line")
@@ -654,16 +667,19 @@ def main(argv: list[str]) -> int:
     try:
         enter(arguments.site)
         allowed = frozenset(json.loads(arguments.allow.read_bytes())["globals"])
+        sample = None if link else read_sample(arguments.sample)
+        seen = None if link else notices.watch(arguments.site, arguments.model.parent)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             model = load(arguments.model, arguments.format, allowed)
             check_estimator(model)
-            found = None if link else introspect(model, read_sample(arguments.sample))
-        if found is None:
+            found = None if sample is None else introspect(model, sample)
+        if found is None or seen is None:
             assert link is not None
             gc.freeze()
             serve(model, json.loads(arguments.signature.read_bytes()), link)
         else:
+            found["notices"] = notices.of(model, arguments.model, sorted(seen))
             found["warnings"] = sorted({_brief(item.message) for item in caught if isinstance(item.message, Warning)})
             own_output.write(json.dumps(found, allow_nan=False) + "\n")
     except Exception as raised:  # noqa: BLE001  # the one place where any failure becomes an answer

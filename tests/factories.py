@@ -248,9 +248,11 @@ def report(step: str, *, outcome: str = "passed", **facts: Any) -> dict[str, Any
     }
 
 
-def reports(*, parity: dict[str, Any] | None = None, **facts: Any) -> list[dict[str, Any]]:
+def reports(
+    *, parity: dict[str, Any] | None = None, notices: Sequence[dict[str, Any]] = (), **facts: Any
+) -> list[dict[str, Any]]:
     """One passed report per step, by default of a model that is not compiled; ``facts`` are those of its answers."""
-    told = {"predict": facts, "parity": parity or {"compiled": None}}
+    told = {"predict": facts, "parity": parity or {"compiled": None}, "introspect": {"notices": list(notices)}}
     return [report(step, **told.get(step, {})) for step in checking.STEPS]
 
 

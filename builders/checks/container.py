@@ -25,18 +25,46 @@ _COMPRESSIONS = (
     (b"\x04\x22\x4d\x18", "lz4"),
     (b"ZF", "the format of joblib before 0.10"),
 )
+_ZIP, _LIGHTGBM, _JSON = "a ZIP archive (skops, PyTorch, NumPy .npz)", "a LightGBM text model", "JSON text"
 _OTHERS = (
-    (b"PK\x03\x04", "a ZIP archive (skops, PyTorch, NumPy .npz)"),
+    (b"PK\x03\x04", _ZIP),
     (b"PK\x05\x06", "an empty ZIP archive"),
     (b"\x93NUMPY", "a NumPy array (.npy)"),
     (b"\x89HDF", "an HDF5 file (Keras)"),
-    (b"\x08\x01\x12", "an ONNX model"),
     (b"GGUF", "a GGUF file"),
     (b"\x28\xb5\x2f\xfd", "zstd data"),
     (b"\x7fELF", "a program"),
-    (b"tree\n", "a LightGBM text model"),
-    (b"{", "JSON text"),
+    (b"tree\n", _LIGHTGBM),
+    (b"{", _JSON),
 )
+_OWN = {"skops": _ZIP, "lightgbm": _LIGHTGBM, "xgboost": _JSON}
+_WRITERS = {
+    "joblib": "joblib.dump",
+    "pickle": "pickle.dump",
+    "skops": "skops.io.dump",
+    "onnx": "onnx.save",
+    "lightgbm": "booster.save_model('model.txt')",
+    "xgboost": "booster.save_model('model.json')",
+}
+
+
+def measure(file: BinaryIO, declared: str, limits: Limits) -> int:
+    """The size of ``file`` in bytes, which is then at its beginning.
+
+    :raises Refused: it is empty, larger than allowed, or begins as a file of another format than ``declared``.
+    """
+    size = file.seek(0, 2)
+    file.seek(0)
+    head = file.read(8)
+    file.seek(0)
+    if not head:
+        raise Refused("truncated", "The file is empty.", f"Push the file that {_WRITERS[declared]} wrote.")
+    if size > limits.file_size:
+        raise too_large("The file", size, limits.file_size)
+    for magic, what in _OTHERS:
+        if head.startswith(magic) and what is not _OWN.get(declared):
+            raise _mismatch(declared, what)
+    return size
 
 
 def open_source(file: BinaryIO, declared: str, limits: Limits) -> Source:
@@ -45,17 +73,9 @@ def open_source(file: BinaryIO, declared: str, limits: Limits) -> Source:
     :param declared: `joblib` or `pickle`.
     :raises Refused: empty, larger than allowed, another format, or a compression that is not supported.
     """
-    size = file.seek(0, 2)
-    file.seek(0)
+    size = measure(file, declared, limits)
     head = file.read(8)
     file.seek(0)
-    if not head:
-        raise Refused("truncated", "The file is empty.", "Push the file that joblib.dump or pickle.dump wrote.")
-    if size > limits.file_size:
-        raise too_large("The file", size, limits.file_size)
-    for magic, what in _OTHERS:
-        if head.startswith(magic):
-            raise _mismatch(declared, what)
     if head.startswith(_PROTO):
         return _plain(file, size)
     compression = next((name for magic, name in _COMPRESSIONS if head.startswith(magic)), None)
@@ -79,11 +99,11 @@ def too_large(what: str, size: int, allowed: int) -> Refused:
 
 
 def _mismatch(declared: str, what: str) -> Refused:
-    hint = {
-        "pickle": "Declare the format the file has: joblib for what joblib.dump wrote (compressed or not), pickle for what pickle.dump wrote.",
-        "joblib": "Save the model with joblib.dump(model, 'model.joblib') and declare the format joblib.",
-    }[declared]
-    return Refused("format-mismatch", f"The file was declared as {declared}, but its first bytes are {what}.", hint)
+    return Refused(
+        "format-mismatch",
+        f"The file was declared as {declared}, but its first bytes are {what}.",
+        f"Declare the format that the file has, or push what {_WRITERS[declared]} wrote: it decides how the file is ever read.",
+    )
 
 
 def _plain(file: BinaryIO, size: int) -> Source:

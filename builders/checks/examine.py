@@ -1,10 +1,11 @@
-"""Read a model file with the inert unpickler and put what was found into words. Runs in the scan's child process."""
+"""Read a model file of any format and put what was found into words. Runs in the scan's child process."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from builders.checks import unpickle
-from builders.checks.container import open_source
+from builders.checks import lightgbm_text, onnx_file, skops_file, unpickle, xgboost_json
+from builders.checks.container import measure, open_source
 from builders.checks.limits import Limits
 from builders.checks.names import AllowList
 from builders.checks.report import Finding, Refused
@@ -30,28 +31,25 @@ class Examined:
     findings: tuple[Finding, ...]
 
 
+@dataclass
+class Seen:
+    """What a reader counted and noticed, also when it then refused: operations, and whether columns have names."""
+
+    opcodes: int = 0
+    columns: bool = False
+
+
 def examine(file: BinaryIO, declared: str, limits: Limits, allowed: AllowList) -> Examined:
     """Read ``file`` from its first byte to its last.
 
     :param file: unbuffered and seekable.
-    :param declared: `joblib` or `pickle`.
+    :param declared: a key of `READERS`; it alone decides how the file is read.
     """
     names = unpickle.Names(allowed)
     findings: list[Finding] = []
-    opcodes, columns = 0, False
+    seen = Seen()
     try:
-        source = open_source(file, declared, limits)
-        machine = unpickle.Machine(source, names, arrays_inside=declared == "joblib", opcodes=limits.opcodes)
-        try:
-            machine.run()
-        finally:
-            opcodes, columns = machine.count, machine.has_columns
-        if not source.at_end():
-            raise Refused(
-                "trailing-bytes",
-                f"The pickle ends at byte {source.position}, and more bytes follow.",
-                f"Nothing may follow the model. {SAVE_AGAIN}",
-            )
+        READERS[declared](file, declared, limits, names, seen)
     except Refused as refused:
         findings.append(refused.finding)
     except MemoryError:
@@ -70,11 +68,58 @@ def examine(file: BinaryIO, declared: str, limits: Limits, allowed: AllowList) -
             Finding("unknown-name", f"{more} more names are not on the list.", "Mend the first ones and push again.")
         )
     return Examined(
-        opcodes=opcodes,
+        opcodes=seen.opcodes,
         globals=tuple(sorted(printable(label) for label in names.met)),
-        columns=columns,
+        columns=seen.columns,
         findings=(*explained, *findings),
     )
+
+
+def _read_pickle(file: BinaryIO, declared: str, limits: Limits, names: unpickle.Names, seen: Seen) -> None:
+    source = open_source(file, declared, limits)
+    machine = unpickle.Machine(source, names, arrays_inside=declared == "joblib", opcodes=limits.opcodes)
+    try:
+        machine.run()
+    finally:
+        seen.opcodes, seen.columns = machine.count, machine.has_columns
+    if not source.at_end():
+        raise Refused(
+            "trailing-bytes",
+            f"The pickle ends at byte {source.position}, and more bytes follow.",
+            f"Nothing may follow the model. {SAVE_AGAIN}",
+        )
+
+
+def _read_skops(file: BinaryIO, declared: str, limits: Limits, names: unpickle.Names, seen: Seen) -> None:
+    reader = skops_file.Reader(names, limits)
+    try:
+        reader.read(file, measure(file, declared, limits))
+    finally:
+        seen.opcodes, seen.columns = reader.count, reader.has_columns
+
+
+def _read_onnx(file: BinaryIO, declared: str, limits: Limits, _names: unpickle.Names, seen: Seen) -> None:
+    reader = onnx_file.Reader(limits)
+    reader.read(file, measure(file, declared, limits))
+    # One tensor may be the whole row; several are columns.
+    seen.opcodes, seen.columns = reader.count, len(reader.inputs) > 1
+
+
+def _read_trees(file: BinaryIO, declared: str, limits: Limits, _names: unpickle.Names, seen: Seen) -> None:
+    reader = lightgbm_text.Reader(limits) if declared == "lightgbm" else xgboost_json.Reader(limits)
+    reader.read(file, measure(file, declared, limits))
+    seen.opcodes, seen.columns = reader.count, reader.has_columns
+
+
+READERS: dict[str, Callable[[BinaryIO, str, Limits, unpickle.Names, Seen], None]] = {
+    "joblib": _read_pickle,
+    "pickle": _read_pickle,
+    "skops": _read_skops,
+    "onnx": _read_onnx,
+    "lightgbm": _read_trees,
+    "xgboost": _read_trees,
+}
+"""How a file of each format is read."""
 
 
 def _explain(name: Global, where: str) -> Finding:

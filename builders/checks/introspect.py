@@ -19,10 +19,21 @@ from formats import canonical
 from formats.shapes import Node, ShapeError
 from formats.signature import Signature
 
-PROGRAM = ("runner.py", "tensors.py")
+PROGRAM = ("runner.py", "tensors.py", "natives.py", "notices.py")
 _FAILED = 3  # exit code of the program when it explains itself
 _LONGEST = 1000  # characters of a message from the sandbox
-_FACTS = ("class", "classes", "params", "n_features", "labels", "libraries", "columns", "signature", "warnings")
+_FACTS = (
+    "class",
+    "classes",
+    "params",
+    "n_features",
+    "labels",
+    "libraries",
+    "columns",
+    "signature",
+    "warnings",
+    "notices",
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +59,7 @@ def introspect(
 ) -> Introspected:
     """Load the model in ``sandbox`` and let it answer ``sample``.
 
-    :param program: the folder that holds `runner.py` and `tensors.py`.
+    :param program: the folder that holds the files of `PROGRAM`.
     :raises EngineError: the container engine is gone; worth trying again later. There is no report then.
     """
     if sample.findings:
@@ -149,6 +160,10 @@ def _facts(said: Mapping[str, Any]) -> tuple[dict[str, Any], Signature]:
         for library in members["libraries"].members(()).values():
             library.text(r"[0-9A-Za-z.!+_-]{1,64}", "a version")
         members["params"].members(())
+        for item in members["notices"].items(most=20):
+            notice = item.fields(("code", "message"))
+            notice["code"].text(r"[a-z-]{1,40}", "the code of a notice")
+            notice["message"].text(r"[^\x00-\x1f\x7f]{1,2000}", "a line of text")
         facts = {name: members[name].value for name in _FACTS}
         canonical.dumps(facts)
     except (ShapeError, canonical.CanonicalError) as error:

@@ -45,7 +45,9 @@ def lock(
             return Locked(report.failed("lock", parsed.findings))
         pins = parsed.pins
     imported = needs.distributions(facts["globals"], names.load())
-    wanted = needs.gather(imported, pins, environment or {}, frame=frame or bool(facts["columns"]))
+    wanted = needs.gather(
+        imported, pins, environment or {}, file_format=facts["format"], frame=frame or bool(facts["columns"])
+    )
     if wanted.findings:
         return Locked(report.failed("lock", wanted.findings))
     try:

@@ -10,8 +10,19 @@ from builders.checks.names import AllowList
 from builders.checks.report import Finding
 from builders.checks.requirements import Pin
 
-JOBLIB_FLOOR = "1.6"
-_JOBLIB_WHY = f"Older joblib lets an array of objects import names past the allow-list; models are loaded with {JOBLIB_FLOOR} or newer."
+FLOORS = {"joblib": "1.6", "skops": "0.13"}
+"""Libraries that are never taken older, because what they load then reaches past the allow-list."""
+LOADERS = {
+    "joblib": ("joblib",),
+    "pickle": ("joblib",),
+    "skops": ("skops",),
+    "onnx": ("onnxruntime",),
+    "lightgbm": ("lightgbm",),
+    "xgboost": ("xgboost", "xgboost-cpu"),
+}
+"""What reads a file of each format. Of several the one of the training, else the last, which is the smallest."""
+_FLOOR_WHY = "Older {name} lets a file import names past the allow-list; models are loaded with {floor} or newer."
+_LOADER_WHY = "It reads the file; the training told no version of it, so that the newest is taken."
 _LOCAL_WHY = "A local build, which no package index has; the published version of the same number is used."
 _PANDAS_WHY = "The model takes named columns, which reach it as a DataFrame."
 
@@ -39,24 +50,32 @@ def distributions(labels: Iterable[str], allowed: AllowList) -> set[str]:
 
 
 def gather(
-    imported: Iterable[str], pins: Mapping[str, Pin] | None, environment: Mapping[str, str], *, frame: bool
+    imported: Iterable[str],
+    pins: Mapping[str, Pin] | None,
+    environment: Mapping[str, str],
+    *,
+    file_format: str = "joblib",
+    frame: bool,
 ) -> Needs:
     """Bring together what the file imports and what is known about versions.
 
     :param imported: distributions the file names, see :func:`distributions`.
     :param pins: of requirements.txt, all of which are then wanted; None when there is none.
     :param environment: distribution -> version of the training's interpreter. Fills what the pins do not say.
+    :param file_format: a key of `LOADERS`.
     :param frame: whether the model needs pandas.
     """
     needs = Needs()
     installed = _normalised(environment)
     needs.declared = installed | {name: pin.version for name, pin in (pins or {}).items()}
-    required = {*imported} - {"joblib"}
-    wanted = required | {"joblib", "numpy"} | ({"pandas"} if frame else set()) | set(pins or ())
+    choices = LOADERS[file_format]
+    loader = next((name for name in choices if name in needs.declared), choices[-1])
+    required = {*imported} - {loader}
+    wanted = required | {loader, "numpy"} | ({"pandas"} if frame else set()) | set(pins or ())
     for name in sorted(wanted):
         version = needs.declared.get(name)
-        if name == "joblib":
-            needs.wanted.append(_joblib(needs, version))
+        if name in FLOORS and name in LOADERS[file_format]:
+            needs.wanted.append(_at_least(needs, name, version))
         elif version is not None:
             pin = (pins or {}).get(name) or Pin(name, _published(needs, name, version))
             needs.wanted.append(str(pin))
@@ -65,19 +84,20 @@ def gather(
             needs.findings.append(_missing(name, has_file=pins is not None))
         else:
             needs.wanted.append(name)
-            if name == "pandas":
-                needs.reasons[name] = _PANDAS_WHY
+            if why := {"pandas": _PANDAS_WHY, loader: _LOADER_WHY}.get(name):
+                needs.reasons[name] = why
     needs.constraints = [
         f"{name}=={version}" for name, version in sorted(installed.items()) if name not in wanted and "+" not in version
     ]
     return needs
 
 
-def _joblib(needs: Needs, version: str | None) -> str:
-    if version is not None and Version(version) >= Version(JOBLIB_FLOOR):
-        return f"joblib=={_published(needs, 'joblib', version)}"
-    needs.reasons["joblib"] = _JOBLIB_WHY
-    return f"joblib>={JOBLIB_FLOOR}"
+def _at_least(needs: Needs, name: str, version: str | None) -> str:
+    floor = FLOORS[name]
+    if version is not None and Version(version) >= Version(floor):
+        return f"{name}=={_published(needs, name, version)}"
+    needs.reasons[name] = _FLOOR_WHY.format(name=name, floor=floor)
+    return f"{name}>={floor}"
 
 
 def _published(needs: Needs, name: str, version: str) -> str:

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from builders.checks import names, process, report
+from builders.checks.examine import READERS
 from builders.checks.limits import Limits
 from builders.checks.report import Finding, Refused
-
-FORMATS = ("joblib", "pickle")
 
 _ROOT = Path(__file__).resolve().parents[2]
 # Isolated, without site-packages, writing no pyc: the child finds the standard library and this checkout, nothing else.
@@ -25,7 +24,7 @@ def scan(path: Path, declared_format: str, limits: Limits | None = None) -> dict
     The declared format fixes how the file is read here and the only loader that will ever read it. Anything unexpected, a
     crash or a time-out of the child too, is a failed report.
 
-    :param declared_format: `joblib` or `pickle`.
+    :param declared_format: one of `READERS`.
     :returns: a report; its facts are ``format``, ``opcodes``, ``globals`` (`module:qualname`, sorted: what the loader may
         import), ``columns`` (fitted on named columns, so that loading needs pandas) and ``allow_list`` (digest of the list).
     """
@@ -47,14 +46,16 @@ def scan(path: Path, declared_format: str, limits: Limits | None = None) -> dict
         return report.failed("scan", findings, facts, summary=_summary(findings))
     count = len(found["globals"])
     summary = f"The file imports {count} name{'' if count == 1 else 's'}, all of them on the list."
+    if not count:
+        summary = f"The file is {found['opcodes']} parts of plain {declared_format}: it imports nothing."
     return report.passed("scan", summary, facts)
 
 
 def _examine(path: Path, declared: str, limits: Limits) -> dict[str, Any]:
-    if declared not in FORMATS:
+    if declared not in READERS:
         raise Refused(
             "unknown-format",
-            f"The format {declared!r} is not read here; {' and '.join(FORMATS)} are.",
+            f"The format {declared!r} is not read here; {', '.join(READERS)} are.",
             "Save the model with joblib.dump(model, 'model.joblib') and declare the format joblib.",
         )
     request = json.dumps({"path": str(path.resolve()), "format": declared, "limits": asdict(limits)})

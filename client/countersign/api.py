@@ -174,6 +174,9 @@ class Api:
     def comment(self, review_id: str, text: str) -> None:
         self._post(f"{_V1}/reviews/{quote(review_id, safe='')}/comments", {"text": text})
 
+    def answer(self, review_id: str, notice: str, text: str) -> None:
+        self._post(f"{_V1}/reviews/{quote(review_id, safe='')}/answers", {"about": notice, "text": text})
+
     # --- bundles and builds
 
     def bundles(self) -> Iterator[models.Bundle]:

@@ -19,6 +19,7 @@ from countersign.models import Server
 OK, WARNING, ERROR = "ok", "warning", "error"
 _BY_VALUE = frozenset({"cloudpickle", "dill"})  # they pickle the code of functions, which no allow-list can name
 _MAX_LINE = 1 << 20
+_KINDS = {"skops": "zip", "onnx": "onnx", "lightgbm": "lightgbm", "xgboost": "json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,9 @@ def check_python(described: Any, server: Server | None) -> Iterator[Finding]:
 
 def check_format(plan: Plan, look: inspecting.Look, server: Server | None) -> Iterator[Finding]:
     source, declared = plan.source, plan.format
-    problem = _not_a_pickle(look, source) if declared in {"joblib", "pickle"} else None
+    problem = (
+        _not_a_pickle(look, source) if declared in {"joblib", "pickle"} else _not_the_format(look, source, declared)
+    )
     if problem:
         yield Finding(ERROR, "format", *problem)
     elif look.whole is False:
@@ -262,6 +265,15 @@ def _look(plan: Plan) -> inspecting.Look:
         raise Unusable(
             f"{content} cannot be read: {error.strerror}", hint="Check the path and its permissions."
         ) from None
+
+
+def _not_the_format(look: inspecting.Look, source: str, declared: str) -> tuple[str, str] | None:
+    wanted = _KINDS.get(declared, look.kind)
+    if look.kind == wanted:
+        return None
+    if declared == "xgboost":
+        return f"{source} is not XGBoost's JSON", "Save it with booster.save_model('model.json')."
+    return f"{source} is not a file of the format {declared}", "Save the model again, or say --format."
 
 
 def _not_a_pickle(look: inspecting.Look, source: str) -> tuple[str, str] | None:

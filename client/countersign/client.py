@@ -255,6 +255,10 @@ class Client:
     def comment(self, review_id: str, text: str) -> None:
         self.api.comment(review_id, text)
 
+    def answer(self, review_id: str, notice: str, text: str) -> None:
+        """Answer what the checks noticed under the code ``notice``, as `personal-data`; nobody can approve before."""
+        self.api.answer(review_id, notice, text)
+
     def set_alias(self, ref: str, alias: str) -> models.Version:
         """Point ``alias`` at the version."""
         version = self.get(ref)

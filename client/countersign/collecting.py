@@ -17,6 +17,8 @@ MODEL_EXTENSIONS = {
     ".pickle": "pickle",
     ".skops": "skops",
     ".onnx": "onnx",
+    ".txt": "lightgbm",
+    ".json": "xgboost",
 }
 CARD, SAMPLE, REQUIREMENTS = "card.md", "sample.jsonl", "requirements.txt"
 METRICS, LINEAGE = "metrics.json", "lineage.json"
@@ -220,6 +222,8 @@ def _number(name: str, value: Any) -> float:
 def _only_model(folder: Path) -> Path:
     models = sorted(file for file in folder.iterdir() if file.suffix.lower() in MODEL_EXTENSIONS and file.is_file())
     named = [file for file in models if file.stem == "model"]
+    # A text or JSON file under another name may be anything.
+    models = [file for file in models if file.suffix.lower() not in (".txt", ".json")]
     candidates = named or models
     if len(candidates) == 1:
         return candidates[0]

@@ -9,6 +9,7 @@ import gzip
 import lzma
 import pickletools
 import re
+import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -32,7 +33,8 @@ _MAGIC = (
     (b"\x5d\x00\x00", "lzma"),
     (b"\x04\x22\x4d\x18", "lz4"),
     (b"<", "text"),
-    (b"{", "text"),
+    (b"tree\n", "lightgbm"),
+    (b"{", "json"),
 )
 COMPRESSED = frozenset({"zlib", "gzip", "bz2", "xz", "lzma", "lz4"})
 # SHORT_BINUNICODE module [MEMOIZE], SHORT_BINUNICODE name [MEMOIZE], STACK_GLOBAL: how protocol 4 and 5 name an import.
@@ -41,11 +43,14 @@ _STACK_GLOBAL = re.compile(
 )
 
 
+_SKOPS_NAME = re.compile(r'"__class__": "([\w.<>]{1,200})", "__module__": "([\w.]{1,200})"', re.ASCII)
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """What was seen.
 
-    ``kind``: `pickle`, a compression, or what it is instead (`zip`, `lfs`, `text`, `empty`, `unknown`, ...).
+    ``kind``: `pickle`, a compression, `zip`, `onnx`, `lightgbm`, `json`, or what it is instead (`lfs`, `text`, `empty`, ...).
     ``by_joblib``: joblib's array wrapper is in it, so plain pickle cannot read it.
     ``names``: imports seen, as `module:qualname`; not necessarily all.
     ``whole``: False when the end is missing; None when that cannot be told cheaply.
@@ -75,7 +80,20 @@ def look(path: Path) -> Look:
         if kind in COMPRESSED and kind != "lz4":  # lz4 has no reader in the standard library
             file.seek(0)
             return _look_compressed(kind, file)
+        if kind == "zip":
+            return Look(kind, names=_skops_names(file))
     return Look(kind)
+
+
+def _skops_names(file: IO[bytes]) -> frozenset[str]:
+    """What the nodes of a skops file name; nothing when it is another archive, or too large to look into."""
+    with suppress(zipfile.BadZipFile, KeyError, ValueError, NotImplementedError, RuntimeError, zlib.error):
+        with zipfile.ZipFile(file) as archive:
+            if archive.getinfo("schema.json").file_size > LOOK_LIMIT:
+                return frozenset()
+            text = archive.read("schema.json").decode()
+        return frozenset(f"{found[2]}:{found[1]}" for found in _SKOPS_NAME.finditer(text))
+    return frozenset()
 
 
 def _kind(head: bytes) -> str:
@@ -83,6 +101,8 @@ def _kind(head: bytes) -> str:
         return "empty"
     if len(head) > 1 and head[0] == 0x80 and 2 <= head[1] <= 5:
         return "pickle"
+    if len(head) > 1 and head[0] == 0x08 and 3 <= head[1] <= 20:  # field 1 of an ONNX model: the version of its format
+        return "onnx"
     for magic, kind in _MAGIC:
         if head.startswith(magic):
             return kind

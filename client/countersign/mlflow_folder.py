@@ -1,4 +1,7 @@
-"""Folders written by MLflow's scikit-learn flavour, taken as they are: `MLmodel`, requirements, input example."""
+"""Folders written by MLflow, taken as they are: what `MLmodel` declares, its one model file, requirements, input example.
+
+Nothing of the folder is run: MLflow's own loaders and code folders are not used, only the file of an accepted format.
+"""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +14,9 @@ import yaml
 from countersign import environment, requirements, sampling
 from countersign.errors import Unusable
 
-_FORMATS = {"pickle": "pickle", "cloudpickle": "pickle", "joblib": "joblib", "skops": "skops"}
+_SKLEARN = {"pickle": "pickle", "cloudpickle": "pickle", "joblib": "joblib", "skops": "skops"}
+_DATA = {"onnx": "model.onnx", "lightgbm": "model.lgb", "xgboost": "model.json"}
+"""Flavours whose model file is data, and what it is called where `MLmodel` does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +34,41 @@ def is_one(folder: Path) -> bool:
 
 
 def read(folder: Path) -> MlflowModel:
-    """:raises Unusable: `MLmodel` is not YAML, or is not of the scikit-learn flavour, or names a file that is not there."""
+    """:raises Unusable: `MLmodel` is not YAML, or declares no flavour of an accepted format, or a file that is not there."""
     try:
         content = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))
-        flavors = dict(content["flavors"])
+        flavors = {str(name): dict(said or {}) for name, said in dict(content["flavors"]).items()}
     except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, KeyError, ValueError) as error:
         raise Unusable(f"{folder / 'MLmodel'} cannot be read: {error}") from None
-    if "sklearn" not in flavors:
-        raise Unusable(
-            f"{folder} was written by MLflow as {', '.join(flavors) or 'nothing'}",
-            hint="Countersign takes MLflow's sklearn flavour; save the estimator itself as model.joblib instead.",
-        )
-    flavor = flavors["sklearn"]
-    model = _inside(folder, str(flavor.get("pickled_model", "model.pkl")))
-    model_format = _FORMATS.get(str(flavor.get("serialization_format", "pickle")), "pickle")
-    python = str((flavors.get("python_function") or {}).get("python_version") or "")
+    model, model_format = _model(folder, flavors)
+    python = str(flavors.get("python_function", {}).get("python_version") or "")
     return MlflowModel(model, model_format, _environment(folder, python), _sample(folder, content))
+
+
+def _model(folder: Path, flavors: Mapping[str, Mapping[str, Any]]) -> tuple[Path, str]:
+    """The model file and its format, of the flavour that has one."""
+    if "sklearn" in flavors:
+        flavor = flavors["sklearn"]
+        said = str(flavor.get("serialization_format", "pickle"))
+        if said not in _SKLEARN:
+            raise Unusable(
+                f"{folder} was saved as {said}, which is not taken here",
+                hint="Save it with mlflow.sklearn.save_model(..., serialization_format='cloudpickle' or 'skops').",
+            )
+        return _inside(folder, str(flavor.get("pickled_model", "model.pkl"))), _SKLEARN[said]
+    for name, usual in _DATA.items():
+        if name in flavors:
+            model = _inside(folder, str(flavors[name].get("data", usual)))
+            if name == "xgboost" and model.read_bytes()[:1] != b"{":
+                raise Unusable(
+                    f"{model.name} is not XGBoost's JSON",
+                    hint="Save it with mlflow.xgboost.save_model(..., model_format='json').",
+                )
+            return model, name
+    raise Unusable(
+        f"{folder} was written by MLflow as {', '.join(flavors) or 'nothing'}",
+        hint="Countersign takes MLflow's flavours sklearn, onnx, lightgbm and xgboost; save the estimator itself as model.joblib instead.",
+    )
 
 
 def rows_of(example: Any) -> list[dict[str, Any]]:

@@ -20,6 +20,8 @@ from countersign.models import Version
 from countersign.progress import OnProgress, silent
 
 NOT_STATED = "Not stated yet: say what this model is for before you submit it."
+SAVED_AS = {"joblib": "joblib", "skops": "skops.io"}
+"""How `push` can save an estimator, and the module whose `dump` does it."""
 
 
 def push(
@@ -36,6 +38,7 @@ def push(
     training_data: str = "",
     limits: str | Sequence[str] = "",
     licence: str = "",
+    model_format: str = "joblib",
     sample: Iterable[Mapping[str, Any]] | None = None,
     sample_kind: str = "synthetic",
     metrics: Any = (),
@@ -59,12 +62,18 @@ def push(
         estimator and your account.
     :param metrics: ``{"accuracy": 0.93}`` or a list of ``{"name", "value", "dataset", "higher_is_better"}``.
     :param datasets: what it was trained on: `name@sha256:...`, a local file (only its digest is sent), or a reference.
+    :param model_format: how it is saved: joblib, or skops, which holds no code at all.
     :param parent: the version it was derived from, as `team/model:3`.
     :returns: the version; ``wait("ready")`` on it waits for the server's checks.
     :raises CheckFailed: it cannot become a version; nothing was sent.
     :raises Unusable: an argument cannot be used.
     """
     refs.parse_name(name)
+    if model_format not in SAVED_AS:
+        raise Unusable(
+            f"model_format is {model_format!r}",
+            hint=f"Use {' or '.join(SAVED_AS)}; other formats are saved by their own library and pushed with `countersign push`.",
+        )
     if sample_kind not in cards.SAMPLE_KINDS:
         raise Unusable(f"sample_kind is {sample_kind!r}", hint=f"Use one of {', '.join(cards.SAMPLE_KINDS)}.")
     client = client or Client()
@@ -87,12 +96,12 @@ def push(
         }
         text = _write_card(client, name, fields, estimator)
     with tempfile.TemporaryDirectory(prefix="countersign-") as folder:
-        saved = Path(folder) / "model.joblib"
-        _save(estimator, saved)
+        saved = Path(folder) / collecting.model_path(model_format)
+        _save(estimator, saved, model_format)
         plan = Plan(
             name=name,
-            format="joblib",
-            files={"model.joblib": saved, collecting.SAMPLE: sampling.dump(rows).encode()},
+            format=model_format,
+            files={saved.name: saved, collecting.SAMPLE: sampling.dump(rows).encode()},
             source="the estimator",
             card=text,
             environment=environment.describe(),
@@ -144,15 +153,13 @@ def _try(estimator: Any, seen: sampling.Sample, rows: Sequence[dict[str, Any]]) 
         raise CheckFailed(finding.message, findings=[finding], hint=hint) from error
 
 
-def _save(estimator: Any, path: Path) -> None:
+def _save(estimator: Any, path: Path, model_format: str) -> None:
     try:
-        joblib = import_module("joblib")
+        library = import_module(SAVED_AS[model_format])
     except ImportError:
-        raise Unusable(
-            "joblib is not installed here", hint="Run `pip install joblib`; scikit-learn brings it."
-        ) from None
+        raise Unusable(f"{model_format} is not installed here", hint=f"Run `pip install {model_format}`.") from None
     try:
-        joblib.dump(estimator, path)
+        library.dump(estimator, path)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         hint = (
             "A lambda, a function inside a function, or an open file cannot be saved. Move the function to the top level of a "

@@ -7,6 +7,7 @@ from portal.api.documents.images import JobDocument
 from registry import builds, catalog, jobs, rebuilds
 from registry.errors import NotFound
 from registry.orm.job import Job, JobKind
+from registry.orm.scanning import Rescan
 
 
 @operation("GET", "/jobs/<job_id>", answers={200: JobDocument})
@@ -26,5 +27,8 @@ def _subject(call: Call, job: Job) -> str:
         digest = rebuilds.load(call.session, job.subject_id).image.digest
         builds.get_image(call.session, digest, actor=call.actor)
         return f"/api/v1/images/{digest}/rebuilds/{job.subject_id}"
-    version = catalog.version_by_id(call.session, job.subject_id, actor=call.actor)
+    version_id = (
+        call.session.get_one(Rescan, job.subject_id).version_id if job.kind is JobKind.RESCAN else job.subject_id
+    )
+    version = catalog.version_by_id(call.session, version_id, actor=call.actor)
     return f"/api/v1/models/{version.model.full_name}/versions/{version.number}"

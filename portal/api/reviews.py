@@ -5,6 +5,7 @@ from portal.api.calls import Call, ident
 from portal.api.contract import operation
 from portal.api.documents.reviews import (
     EntryDocument,
+    NewAnswer,
     NewComment,
     ReviewDocument,
     ReviewPage,
@@ -14,7 +15,7 @@ from portal.api.documents.reviews import (
 )
 from registry import accounts, approvals
 from registry.access import Permission
-from registry.errors import Forbidden, WrongStage
+from registry.errors import Forbidden, Invalid, WrongStage
 
 
 @operation("GET", "/reviews", answers={200: ReviewPage})
@@ -29,6 +30,21 @@ def show_review(call: Call, review_id: str) -> Answer:
     """Show a request for release: its gates, its dossier, who decided what."""
     request = approvals.get_request(call.session, ident(review_id, "review"), actor=call.actor)
     return Answer(review_document(call.session, request))
+
+
+@operation(
+    "POST",
+    "/reviews/<review_id>/answers",
+    answers={201: EntryDocument},
+    needs=Permission.SUBMIT,
+    refuses=(Forbidden, Invalid, WrongStage),
+)
+def answer(call: Call, review_id: str, body: NewAnswer) -> Answer:
+    """Answer what the checks noticed; the requester's side does."""
+    request = approvals.get_request(call.session, ident(review_id, "review"), actor=call.actor)
+    entry = approvals.answer(call.session, request, actor=call.actor, about=body.about, text=body.text)
+    names = accounts.display_names(call.session, {entry.author})
+    return Answer(EntryDocument.of(entry, names), 201, tagged=False)
 
 
 @operation(

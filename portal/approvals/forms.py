@@ -42,6 +42,17 @@ class CommentForm(Form):
     )
 
 
+class AnswerForm(Form):
+    """The requester's side answers what the checks noticed."""
+
+    about = HiddenField()
+    text = TextAreaField(
+        "Your answer",
+        validators=[DataRequired("Write an answer."), Length(max=8000, message="At most 8,000 characters.")],
+        description="Why it is there, on what ground, and who agreed. It becomes part of the dossier that is signed.",
+    )
+
+
 class WithdrawForm(Form):
     """Taking a request back."""
 

@@ -13,7 +13,7 @@ from portal import access, filters
 from portal.catalog import history
 from portal.catalog.version import metrics
 from registry import access as rules
-from registry import accounts, approvals, bundles, catalog, compare, policies, proofs
+from registry import accounts, approvals, bundles, catalog, compare, notices, policies, proofs
 from registry.access import Permission
 from registry.audit import Action
 from registry.orm.account import Role
@@ -86,6 +86,9 @@ def page(session: Session, asked: ReleaseRequest) -> dict[str, Any]:
         "changed": changed(found),
         "differs": differs(found),
         "metrics": [{**row, "name": _title(str(row["name"]))} for row in metrics(found)],
+        "notices": notices.of_reports(version.reports),
+        "answers": {entry.about: entry for entry in asked.dossier if entry.about},
+        "unanswered": facts.unanswered,
         "gates": gates if is_open else [_as_it_stood(gate) for gate in gates],
         "blocked": any(gate.state == "stop" for gate in gates),
         "open_now": open_now(asked, gates, signatures),
@@ -160,6 +163,8 @@ def open_now(asked: ReleaseRequest, gates: Sequence[policies.Gate], signatures: 
     stopped = [gate.title for gate in gates if gate.state == "stop"]
     if stopped:
         return f"blocked, see the gates below: {'; '.join(stopped)}."
+    if any(gate.code == "notices" and gate.state == "wait" for gate in gates):
+        return "the requester's side must answer what the checks noticed; nobody can approve before."
     count = f"{filters.plural(len(signatures), 'signature is', 'signatures are')} still needed"
     return f"nothing blocks; {count}: {', and '.join('from ' + item.whose for item in signatures)}."
 

@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from portal import db, filters, nav
 from portal.approvals import bp, deciding, reading
-from portal.approvals.forms import CommentForm, DecisionForm, WithdrawForm
+from portal.approvals.forms import AnswerForm, CommentForm, DecisionForm, WithdrawForm
 from portal.forms import Form
 from registry import access as rules
 from registry import approvals, paging
@@ -67,6 +67,23 @@ def _comment(request_id: UUID, form: CommentForm) -> None:
     approvals.comment(db.session(), _load(request_id), actor=g.actor, text=form.text.data or "")
 
 
+@bp.route("/<uuid:request_id>/answers", methods=["GET", "POST"])
+def answer(request_id: UUID) -> Answer:
+    """The requester's side answers what the checks noticed."""
+    form = AnswerForm()
+    if form.validate_on_submit() and form.attempt(_answer, request_id, form):
+        flash("Your answer is part of the dossier.", "ok")
+        return _back(request_id, "noticed")
+    if request.method == "GET":
+        return _back(request_id, "noticed")
+    return _page(_load(request_id), form, answer=form)
+
+
+def _answer(request_id: UUID, form: AnswerForm) -> None:
+    about, text = form.about.data or "", form.text.data or ""
+    approvals.answer(db.session(), _load(request_id), actor=g.actor, about=about, text=text)
+
+
 @bp.route("/<uuid:request_id>/withdraw", methods=["GET", "POST"])
 def withdraw(request_id: UUID) -> Answer:
     """The requester's side takes it back."""
@@ -105,6 +122,7 @@ def _page(asked: ReleaseRequest, form: Form, **forms: Any) -> tuple[str, int]:
         **reading.page(db.session(), asked),
         form=decision,
         comment_form=forms.get("comment") or CommentForm(formdata=None),
+        answer_form=forms.get("answer") or AnswerForm(formdata=None),
         withdraw_form=forms.get("withdraw") or WithdrawForm(formdata=None),
         said_since=said_since,
         is_stale=isinstance(form.refusal, Stale) or said_since != [],

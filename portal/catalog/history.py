@@ -45,6 +45,12 @@ WORDS: Mapping[str, Callable[[str, Body], str]] = {
     "version:checked": lambda _who, _: "Checks passed",
     "version:check_failed": lambda _who, b: f"Checks failed{_about(b.get('step'))}",
     "version:retried": lambda who, _: f"{who} ran the checks again",
+    "version:rescan_requested": lambda _who, _: "The list of allowed names shrank; scanned again",
+    "version:rescanned": lambda _who, b: (
+        "Still accepted by the list of allowed names"
+        if b.get("outcome") == "passed"
+        else "No longer accepted by the list of allowed names"
+    ),
     "version:submitted": lambda who, b: f"Submitted for review by {who}{_quoted(b.get('note'))}",
     "version:withdrawn": lambda who, b: f"Withdrawn from review by {who}{_quoted(b.get('reason'))}",
     "version:approved": lambda _who, _: "Approved: the last needed signature was there",
@@ -52,6 +58,9 @@ WORDS: Mapping[str, Callable[[str, Body], str]] = {
     "version:stopped": lambda who, b: f"Stopped by {who}{_quoted(b.get('reason'))}",
     "request:changes_requested": lambda _who, _: "Changes requested; open again",
     "request:commented": lambda who, b: f"{who} wrote{_quoted(b.get('text'))}",
+    "request:notice_answered": lambda who, b: (
+        f"{who} answered about {b.get('about', 'a notice')}{_quoted(b.get('text'))}"
+    ),
     "request:decided": lambda who, b: (
         f"{who} {MEANINGS.get(str(b.get('outcome')), 'signed')}{_quoted(b.get('reason'))}"
     ),

@@ -18,7 +18,8 @@ from registry.orm.catalog import ModelVersion
 
 bp = Blueprint("uploads", __name__, url_prefix="/upload")
 bp.record_once(lambda state: receiving.install(state.app))
-PATHS = {"joblib": "model.joblib", "pickle": "model.pkl"}
+PATHS = {name: paths[0] for name, paths in versions.EXTENSIONS.items()}
+"""What the model file is called inside a version."""
 
 
 @bp.url_value_preprocessor

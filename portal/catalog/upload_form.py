@@ -25,7 +25,7 @@ from portal.forms import Form
 from registry.access import Actor
 from registry.errors import RegistryError
 from registry.orm.account import Team
-from registry.versions import MetricClaim
+from registry.versions import EXTENSIONS, MetricClaim
 
 FILES = {"model": "the model file", "sample": "sample rows", "requirements": "requirements"}
 NEEDED = ("model", "sample")
@@ -92,11 +92,12 @@ class UploadForm(Form):
     )
     format = RadioField(
         "Format",
-        choices=[SelectChoice("joblib", "joblib (model.joblib)"), SelectChoice("pickle", "pickle (model.pkl)")],
+        choices=[SelectChoice(name, f"{name} ({paths[0]})") for name, paths in EXTENSIONS.items()],
         default="joblib",
     )
     model_file = FileField(
-        "Model file", description="Written by joblib.dump or pickle.dump. It is scanned before anything opens it."
+        "Model file",
+        description="As joblib, pickle, skops, ONNX, LightGBM (text) or XGBoost (JSON) saved it. It is scanned before anything opens it.",
     )
     sample_file = FileField(
         "Sample rows", description="sample.jsonl: 1 to 1,000 records the model can answer, one JSON object a line."

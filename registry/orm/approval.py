@@ -99,10 +99,11 @@ class DossierEntry(Governed, Base):
     request_id: Mapped[UUID] = mapped_column(sa.ForeignKey("release_requests.id"), index=True)
     position: Mapped[int]
     kind: Mapped[str] = mapped_column(
-        sa.String(20), comment="request, comment, evidence, validation, finding, condition"
+        sa.String(20), comment="request, comment, answer, evidence, validation, finding, condition"
     )
     author: Mapped[str] = mapped_column(sa.String(80))
     text: Mapped[str] = mapped_column(sa.Text)
+    about: Mapped[str | None] = mapped_column(sa.String(40), comment="code of the notice that an answer answers")
     digest: Mapped[str] = mapped_column(sa.String(71), comment="of the canonical entry and the one before it")
     created_at: Mapped[created]
 

@@ -16,6 +16,7 @@ class JobKind(enum.StrEnum):
     CHECK = "check"
     BAKE = "bake"
     REBUILD = "rebuild"
+    RESCAN = "rescan"
 
 
 class JobState(enum.StrEnum):

@@ -101,8 +101,9 @@ def test_a_joblib_file_called_pickle_is_mislabelled(folder, pipeline):
 
 
 def test_a_format_the_server_does_not_take(folder):
-    (folder / "model.joblib").rename(folder / "model.skops")
-    assert "skops" in judge(folder)["format-unsupported"].message
+    (folder / "model.joblib").unlink()
+    (folder / "model.txt").write_bytes(b"tree\nversion=v4\n")
+    assert "lightgbm" in judge(folder)["format-unsupported"].message
 
 
 def test_a_class_of_a_notebook_gets_its_own_message(folder):

@@ -88,7 +88,7 @@ def member(document):
         (lambda d: model(d).update(ref="payments/feedback-voice:9"), "models[0].ref"),
         (lambda d: model(d).update(number=0), "models[0].number"),
         (lambda d: model(d).update(environment="ffffffffffff"), "models[0].environment"),
-        (lambda d: model(d).update(format="skops"), "models[0].format"),
+        (lambda d: model(d).update(format="hdf5"), "models[0].format"),
         (lambda d: model(d).update(artifact="other.joblib"), "models[0].files"),
         (lambda d: model(d)["files"].pop(0), "models[0].files"),
         (lambda d: model(d)["files"].reverse(), "models[0].files"),

@@ -216,7 +216,7 @@ def test_a_missing_or_other_member_is_refused(name, good):
         ("decision", lambda d: d.update(outcome="approve_with_conditions")),
         ("decision", lambda d: d["policy"].pop("digest")),
         ("release", lambda d: d.update(reports=[])),
-        ("manifest", lambda d: d["models"][0].update(format="onnx")),
+        ("manifest", lambda d: d["models"][0].update(format="hdf5")),
         ("manifest", lambda d: d["models"][0].update(compiled={"engine": "treelite", "digest": sha("1")})),
         ("form", lambda d: d.update(engine="python")),
         ("form", lambda d: d["core"].update(kind="pickle")),

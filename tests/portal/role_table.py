@@ -105,6 +105,7 @@ ROUTES: dict[str, Row] = {
     "approvals.queue": Row(STAFF, {}),
     "approvals.review": Row(STAFF, review),
     "approvals.comment": Row(SCIENTISTS | REVIEWERS),
+    "approvals.answer": Row(SCIENTISTS),
     "approvals.withdraw": Row(SCIENTISTS),
     "bundles.index": Row(STAFF, {}),
     "bundles.new": Row(BUILDERS, {}),

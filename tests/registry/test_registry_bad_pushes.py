@@ -21,7 +21,7 @@ from tests.support import refused
 @pytest.mark.parametrize(
     ("change", "pointers"),
     [
-        pytest.param({"format": "onnx"}, ["/format"], id="unknown-format"),
+        pytest.param({"format": "hdf5"}, ["/format"], id="unknown-format"),
         pytest.param({"format": "pickle"}, ["/files"], id="mislabelled-format"),
         pytest.param({"card": "no head"}, ["/card"], id="card-without-head"),
         pytest.param({"card": "---\npurpose: x\n"}, ["/card"], id="card-without-end"),

@@ -44,8 +44,8 @@ from formats.manifest import (
     seal,
 )
 from formats.signature import Signature
+from serving import natives, notices, tensors
 from serving import runner as program
-from serving import tensors
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SITE = Path(sysconfig.get_paths()["purelib"])
@@ -150,7 +150,11 @@ def train(estimator, sample, folder, file_format="joblib"):
     allow = json.dumps({"globals": names}).encode()
     (folder / "allow.json").write_bytes(allow)
     (folder / "sample.jsonl").write_text("".join(json.dumps(row) + "\n" for row in sample))
-    program.tensors = tensors  # as enter() does, which also changes where this process imports from
+    program.tensors, program.natives, program.notices = (
+        tensors,
+        natives,
+        notices,
+    )  # as enter() does, which also changes where this process imports from
     with warnings.catch_warnings(action="ignore"):
         loaded = program.load(path, file_format, frozenset(names))
         introspection = program.introspect(loaded, program.read_sample(folder / "sample.jsonl"))
@@ -185,7 +189,7 @@ def introspect(folder, *, file_format="joblib", site=SITE):
     """Run the introspection as the check does: the two files alone in a folder, in an isolated interpreter."""
     program = folder / "program"
     program.mkdir(exist_ok=True)
-    for name in ("runner.py", "tensors.py"):
+    for name in ("runner.py", "tensors.py", "natives.py", "notices.py"):
         shutil.copy(REPOSITORY / "serving" / name, program)
     command = [sys.executable, "-I", "-B", program / "runner.py", "introspect", "--site", site]
     command += ["--model", folder / f"model.{file_format}", "--format", file_format]

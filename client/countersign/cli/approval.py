@@ -118,6 +118,17 @@ def comment(app: App, *, review_id: str, text: str) -> None:
     app.out.note("the comment is added")
 
 
+@reviews_command.command("answer")
+@click.argument("review_id")
+@click.argument("notice")
+@click.option("-m", "--text", required=True, help="Why it is there, on what ground, and who agreed.")
+@with_app
+def answer(app: App, *, review_id: str, notice: str, text: str) -> None:
+    """Answer what the checks noticed: NOTICE is its code, such as personal-data or training-rows."""
+    app.client.answer(review_id, notice, text)
+    app.out.note(f"the answer about {notice} is part of the dossier")
+
+
 def review_fields(review: Review) -> list[tuple[str, object]]:
     gates = [f"{gate.state}: {gate.title or gate.code}{f' ({gate.why})' if gate.why else ''}" for gate in review.gates]
     return [

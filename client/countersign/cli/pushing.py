@@ -28,7 +28,7 @@ def _push_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--card", type=_FILE, help="Card; by default card.md beside the model."),
         click.option("--sample", type=_FILE, help="Sample rows; by default sample.jsonl beside the model."),
         click.option("--requirements", type=_FILE, help="Pins; by default requirements.txt beside the model."),
-        click.option("--format", "model_format", help="What the file is, if its extension does not say: joblib, pickle."),
+        click.option("--format", "model_format", help="What the file is, if its extension does not say: joblib, pickle, skops, onnx, lightgbm, xgboost."),
         click.option("--metrics", type=_FILE, help="Metrics as JSON; by default metrics.json beside the model."),
         click.option("--param", "params", multiple=True, metavar="KEY=VALUE", help="A parameter; repeatable."),
         click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag; repeatable."),
@@ -114,9 +114,8 @@ def push_command(
 ) -> None:
     """Register PATH as a version of a model.
 
-    PATH is a folder with model.joblib, sample.jsonl and card.md (requirements.txt, metrics.json and lineage.json if you
-    have them), a
-    model file with these beside it, or a folder written by MLflow. Pushing the same content again returns the version
+    PATH is a folder with model.joblib (or .skops, .onnx, .pkl, LightGBM's model.txt, XGBoost's model.json), sample.jsonl and
+    card.md (requirements.txt, metrics.json and lineage.json if you have them), a model file with these beside it, or a folder written by MLflow. Pushing the same content again returns the version
     that exists, and exits 0.
     """
     if submit and not note:

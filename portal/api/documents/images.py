@@ -139,7 +139,7 @@ class JobDocument(Document):
     """A piece of work in the queue."""
 
     id: str
-    kind: Literal["check", "bake", "rebuild"]
+    kind: Literal["check", "bake", "rebuild", "rescan"]
     subject: str
     """API path of the version, build or rebuild it works on."""
     state: Literal["queued", "running", "done", "failed"]

@@ -51,7 +51,7 @@ class NewVersion(Input):
     """A push. The same content again (files and card) returns the version that exists."""
 
     files: Annotated[list[PushedFile], Field(min_length=1, max_length=10)]
-    format: Literal["joblib", "pickle"]
+    format: Literal["joblib", "pickle", "skops", "onnx", "lightgbm", "xgboost"]
     """Fixes how the model file is scanned, and the only loader ever used."""
     label: Annotated[str, Field(max_length=63)] | None = None
     author: Annotated[str, Field(max_length=64)] = ""

@@ -7,7 +7,7 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from portal.api.documents.base import Digest, Document, FullName, Input, Link, Listing, Moment, Page, name_of, page
-from registry import accounts, approvals
+from registry import accounts, approvals, notices
 from registry.orm.approval import Decision, DossierEntry, ReleaseRequest
 
 Line = Annotated[str, Field(min_length=1, max_length=300)]
@@ -21,6 +21,16 @@ class GateDocument(Document):
     title: str
     state: Literal["ok", "wait", "stop"]
     why: str
+
+
+class NoticeDocument(Document):
+    """Something that the checks noticed."""
+
+    code: str
+    title: str
+    message: str
+    must_answer: bool
+    """Whether the requester's side must answer it before anybody can approve."""
 
 
 class DecisionDocument(Document):
@@ -58,6 +68,8 @@ class EntryDocument(Document):
     position: int
     kind: str
     author: str
+    about: str | None
+    """Of an answer: the code of the notice."""
     text: str
     digest: Digest
     created_at: Moment
@@ -69,6 +81,7 @@ class EntryDocument(Document):
             position=row.position,
             kind=row.kind,
             author=name_of(names, row.author),
+            about=row.about,
             text=row.text,
             digest=row.digest,
             created_at=row.created_at,
@@ -103,6 +116,8 @@ class ReviewDocument(ReviewSummary):
     """A request for release with its gates and its dossier. No call of this API decides."""
 
     gates: list[GateDocument]
+    notices: list[NoticeDocument]
+    """What the checks noticed beside a clean result."""
     dossier: list[EntryDocument]
     policy: str
     """Name and revision it is judged by."""
@@ -144,6 +159,14 @@ class NewComment(Input):
     text: Annotated[str, Field(min_length=1, max_length=8000)]
 
 
+class NewAnswer(Input):
+    """An answer to what the checks noticed."""
+
+    about: Annotated[str, Field(min_length=1, max_length=40)]
+    """The code of the notice."""
+    text: Annotated[str, Field(min_length=3, max_length=8000)]
+
+
 def review_document(session: Session, request: ReleaseRequest) -> ReviewDocument:
     """A request loaded with all its parts."""
     authors = {request.requested_by, *(entry.author for entry in request.dossier)}
@@ -152,6 +175,10 @@ def review_document(session: Session, request: ReleaseRequest) -> ReviewDocument
     return ReviewDocument(
         **_common(request, names),
         gates=[GateDocument(code=gate.code, title=gate.title, state=gate.state, why=gate.why) for gate in gates],
+        notices=[
+            NoticeDocument(code=item.code, title=item.title, message=item.message, must_answer=item.must_answer)
+            for item in notices.of_reports(request.version.reports)
+        ],
         dossier=[EntryDocument.of(entry, names) for entry in request.dossier],
         policy=f"{request.policy.name} revision {request.policy.revision}",
     )

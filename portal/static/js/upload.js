@@ -4,8 +4,9 @@ import { say } from "./say.js";
 import { Sha256 } from "./sha256.js";
 
 const PIECE = 4 << 20;
+const FORMATS = { joblib: "joblib", pkl: "pickle", pickle: "pickle", skops: "skops", onnx: "onnx", txt: "lightgbm", json: "xgboost" };
 const form = document.querySelector("form[data-upload]");
-const ENDINGS = { model_file: ["joblib", "pkl", "pickle"], sample_file: ["jsonl", "ndjson"], requirements_file: ["txt"] };
+const ENDINGS = { model_file: ["joblib", "pkl", "pickle", "skops", "onnx", "txt", "json"], sample_file: ["jsonl", "ndjson"], requirements_file: ["txt"] };
 
 class Refused extends Error {}
 class SignedOut extends Error {}
@@ -135,8 +136,7 @@ async function handle(item) {
 }
 
 function guessFormat(input) {
-  const name = input.files[0]?.name ?? "";
-  const wanted = name.endsWith(".joblib") ? "joblib" : /\.(pkl|pickle)$/.test(name) ? "pickle" : null;
+  const wanted = FORMATS[input.files[0]?.name.split(".").pop().toLowerCase()];
   for (const radio of form.querySelectorAll("input[name=format]")) if (wanted) radio.checked = radio.value === wanted;
 }
 

@@ -20,18 +20,25 @@ import joblib
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from tests.builders.checks.hostile_formats import data_files
+
 HEADER = "joblib.numpy_pickle NumpyArrayWrapper"
 
 
 @dataclass(frozen=True)
 class Hostile:
-    """One file. ``fires``: loaded by the loader of its format, without an allow-list, it makes the folder ``marker``."""
+    """One file.
+
+    ``fires``: loaded by the loader of its format, without an allow-list, it makes the folder ``marker``. ``inert``: why it
+    does not, where it does not.
+    """
 
     name: str
     format: str
     build: Callable[[str], bytes]
     codes: frozenset[str]
     fires: bool = False
+    inert: str = ""
 
 
 class Evil:
@@ -129,6 +136,7 @@ _FORMAT = frozenset({"format-mismatch"})
 @dataclass
 class Corpus:
     files: list[Hostile] = field(default_factory=list)
+    because: str = ""
 
     def add(
         self,
@@ -139,7 +147,7 @@ class Corpus:
         declared: str = "pickle",
         fires: bool = False,
     ) -> None:
-        self.files.append(Hostile(label, declared, build, codes, fires))
+        self.files.append(Hostile(label, declared, build, codes, fires, "" if fires else self.because))
 
     def fires(
         self, label: str, build: Callable[[str], bytes], codes: frozenset[str] = _UNKNOWN, *, declared: str = "pickle"
@@ -149,11 +157,10 @@ class Corpus:
 
 def corpus() -> list[Hostile]:
     files = Corpus()
-    for part in (
-        _every_protocol, _joblib, _object_arrays, _memo, _callables, _many_names, _names_in_disguise, _old_opcodes, _not_plain_names, _listed_names,
-        _two_in_one, _cut_off, _bombs, _loader_confusion, _numbers, _dtypes, _other_containers, _notebooks,
-    ):  # fmt: skip
+    for part, files.because in _PARTS.items():
         part(files)
+    for label, declared, data, codes, reason in data_files():
+        files.files.append(Hostile(label, declared, lambda _, d=data: d, frozenset(codes), inert=reason))
     labels = [file.name for file in files.files]
     assert len(labels) == len(set(labels))
     return files.files
@@ -703,3 +710,26 @@ def _notebooks(files: Corpus) -> None:
     files.add(
         "cloudpickle", lambda _: whole(name("cloudpickle.cloudpickle _make_function"), b")R"), frozenset({"lambda"})
     )
+
+
+_PARTS: dict[Callable[[Corpus], None], str] = {
+    _every_protocol: "",
+    _joblib: "",
+    _object_arrays: "the loader takes the raw array for a pickle and stops",
+    _memo: "it asks for memory, or for what was never stored, and stops",
+    _callables: "called with a folder's name this name makes no marker; another argument would make it do harm",
+    _many_names: "the names do not exist",
+    _names_in_disguise: "no such module or name exists, so that the import fails",
+    _old_opcodes: "the loader refuses the opcode, or it needs a registry or a callback that is not there",
+    _not_plain_names: "it changes or calls an object that makes no marker",
+    _listed_names: "it opens, allocates or confuses instead of making a marker",
+    _two_in_one: "the loader stops before the bytes that follow; another reader would go on",
+    _cut_off: "it ends before anything is called",
+    _bombs: "it asks for memory or time only",
+    _loader_confusion: "the loader of the declared format takes the program for the bytes of an array; the other loader runs it",
+    _numbers: "this loader refuses the number; others read it and go on to the payload",
+    _dtypes: "it makes NumPy misread memory instead of making a marker",
+    _other_containers: "the loader of the declared format does not open such a file",
+    _notebooks: "the name is not there",
+}
+"""What makes the files of each part, and why those that make no marker do not."""

@@ -151,7 +151,7 @@ def test_a_bad_sample_starts_nothing(save, libraries):
 
 GOOD = {
     "class": "sklearn.linear_model._base.LinearRegression", "classes": ["x"], "params": {"a": 1}, "n_features": 1, "labels": None,
-    "libraries": {"numpy": "2.4.6"}, "columns": ["a"], "warnings": [], "rows": 1,
+    "libraries": {"numpy": "2.4.6"}, "columns": ["a"], "warnings": [], "notices": [], "rows": 1,
     "signature": {
         "layout": "matrix", "inputs": [{"name": "input", "datatype": "FP64", "shape": [-1, 1], "nullable": False}],
         "outputs": [{"name": "predict", "datatype": "FP64", "shape": [-1]}, {"name": "transform", "datatype": "FP64", "shape": [-1, 2]}],
@@ -200,7 +200,15 @@ def test_what_the_program_is_given(tmp_path):
     assert found.report["outcome"] == found.predict["outcome"] == "passed", (found.report, found.predict)
     assert said.files["allow.json"] == b'{"globals":["a:b","b:c"]}'
     assert said.files["sample.jsonl"] == b'{"a": 1}\n'
-    assert said.files.keys() == {"runner.py", "tensors.py", "model.joblib", "allow.json", "sample.jsonl"}
+    assert said.files.keys() == {
+        "runner.py",
+        "tensors.py",
+        "natives.py",
+        "notices.py",
+        "model.joblib",
+        "allow.json",
+        "sample.jsonl",
+    }
     assert said.arguments[:4] == ["-I", "-B", "{files}/runner.py", "introspect"]
 
 
@@ -248,7 +256,7 @@ def test_the_programs_own_explanation_is_only_text(error, code, message, tmp_pat
     [
         b"", b"[]", b"{}", b"not json", changed()[:-1], changed() + changed(), b'{"class": 1, "class": 2}', changed(**{"class": "<b>x</b>"}),
         changed(**{"class": 1}), changed(signature=None), changed(signature={"layout": "tensor"}), changed(libraries={"numpy": "<script>"}),
-        changed(n_features=-1), changed(labels=[[1]]), changed(columns="a"), changed(params=[1]), changed(warnings=[1]),
+        changed(n_features=-1), changed(labels=[[1]]), changed(columns="a"), changed(params=[1]), changed(warnings=[1]), changed(notices=[{"code": "x"}]),
         changed(params={"a": float("nan")}), changed(params={"a": 2**60 + 1}), changed(classes=["x"] * 10_001),
     ],
 )  # fmt: skip

@@ -24,7 +24,7 @@ def scanned(*labels: str, columns: bool = False) -> dict:
         "numpy:ndarray",
         "sklearn.linear_model._logistic:LogisticRegression",
     )
-    return {"outcome": "passed", "facts": {"globals": sorted(labels), "columns": columns}}
+    return {"outcome": "passed", "facts": {"format": "joblib", "globals": sorted(labels), "columns": columns}}
 
 
 def step(index, scan_report=None, **options) -> lock.Locked:

@@ -47,6 +47,7 @@ OPERATIONS: dict[str, frozenset[object] | None] = {
     "reviews.list_reviews": STAFF,
     "reviews.show_review": STAFF,
     "reviews.comment": DISCUSSING,
+    "reviews.answer": SCIENTISTS,
     "bundles.list_bundles": STAFF,
     "bundles.create_bundle": BUILDERS,
     "bundles.show_bundle": STAFF,

@@ -25,7 +25,7 @@ def test_discovery_is_open_and_tells_limits_and_targets(app, world, settings):
         "client_minimum": "0.1.0",
         "max_upload_bytes": settings.max_upload_bytes,
         "targets": [target],
-        "formats": ["joblib", "pickle"],
+        "formats": ["joblib", "pickle", "skops", "onnx", "lightgbm", "xgboost"],
     }
 
 

@@ -32,7 +32,7 @@ def client(server, tmp_path, monkeypatch):
 
 def test_the_whole_road(server, client, tmp_path):
     world = server.world
-    assert client.server.formats == ("joblib", "pickle")
+    assert client.server.formats == ("joblib", "pickle", "skops", "onnx", "lightgbm", "xgboost")
     me = client.whoami()
     assert (me.name, me.teams, me.roles) == ("ana", ("payments",), ("scientist",))
 

@@ -70,3 +70,25 @@ def test_a_page_takes_as_many_statements_as_one(world, ana, count_statements):
     with count_statements() as all_of_them:
         assert len(ana.get("/reviews").get_json()["items"]) == 5
     assert all_of_them.count == one.count
+
+
+def test_answering_what_the_checks_noticed(world, ana, lea, caller):
+    noticed = [{"code": "personal-data", "message": "It holds values like an IBAN, as DE******00."}]
+    with world.write() as session:
+        version = factories.checking_version(session, world)
+        factories.check(session, version, notices=noticed)
+        review = factories.submit(session, world, factories.reload(session, version, actor=world.ana)).id
+    path = f"/reviews/{review}"
+    told = ana.get(path).get_json()
+    assert [(item["code"], item["must_answer"]) for item in told["notices"]] == [("personal-data", True)]
+    assert told["gates"][-1]["code"] == "notices"
+    problem(ana.post(f"{path}/answers", {"about": "nothing", "text": "Fine."}), 422, "invalid")
+    problem(
+        caller(world.cora, "read", "submit").post(f"{path}/answers", {"about": "personal-data", "text": "Fine."}),
+        403,
+        "missing-role",
+    )
+    made = ana.post(f"{path}/answers", {"about": "personal-data", "text": "Agreed in ticket 81."})
+    assert made.status_code == 201
+    assert (made.get_json()["kind"], made.get_json()["about"]) == ("answer", "personal-data")
+    assert ana.get(path).get_json()["gates"][-1]["state"] == "ok"
