@@ -4,7 +4,8 @@
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' && { echo $$p; break; }; done)
-PIP := -m pip install --quiet --disable-pip-version-check --require-hashes
+# The files name everything with its digest; what a package says it needs is not asked for again (older pips then want other releases).
+PIP := -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 RUN := .venv-run/bin/python
 DEV := .venv/bin/python
 SCIENTIST := var/demo/scientist
