@@ -183,9 +183,10 @@ def watch(site: Path, files: Path) -> set[str]:
     by itself is not seen.
     """
     seen: set[str] = set()
-    # Where Python and its libraries lie, and what the system is asked about processors and memory.
-    own = tuple(str(folder.resolve()) for folder in (site, files, Path(sys.prefix), Path(sysconfig.get_path("stdlib"))))
-    own = (*own, str(site), "/proc/", "/sys/", "/dev/", "/etc/", "/usr/lib", "/lib")
+    # Where Python and its libraries lie, and what the system is asked about processors, memory and time zones.
+    folders = (site, files, Path(sys.base_prefix), Path(sysconfig.get_path("stdlib")))
+    own = tuple(str(folder.resolve()) for folder in folders) + tuple(entry for entry in (str(site), *sys.path) if entry)
+    own = (*own, "/proc/", "/sys/", "/dev/", "/etc/", "/usr/lib", "/usr/share/", "/lib")
 
     def note(event: str, arguments: tuple[Any, ...]) -> None:
         if len(seen) > 100:
