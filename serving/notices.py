@@ -14,7 +14,7 @@ from typing import Any
 MOST = 200_000  # words looked at
 _SHOWN = 5
 # Attributes in which fitted estimators keep rows of the training as they were.
-_KEPT_ROWS = ("_fit_X", "support_vectors_", "X_train_", "X_fit_", "X_", "core_sample_indices_")
+_KEPT_ROWS = ("_fit_X", "support_vectors_", "X_train_", "X_fit_", "X_")
 _KEPT_WORDS = ("vocabulary_", "categories_", "classes_", "feature_names_in_", "stop_words_")
 _IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
 _MAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,4}")
@@ -78,7 +78,7 @@ def _parts(model: Any) -> Iterator[tuple[str, Any]]:
             continue
         seen.add(id(part))
         if isinstance(part, list | tuple):
-            items = list(part[:10_000])
+            items: list[Any] = [*part][:10_000]
             named = len(items) in (2, 3) and isinstance(items[0], str)
             step = f"{place} > {items[0]}".removeprefix(" > ") if named else place
             pending += [(step, item) for item in items if _holds_more(item)]
@@ -112,7 +112,7 @@ def _parameters(part: Any) -> Iterator[tuple[str, str]]:
 def _rows(part: Any) -> Iterator[tuple[str, str]]:
     for key in _KEPT_ROWS:
         held = getattr(part, key, None)
-        shape = getattr(held, "shape", ())
+        shape: tuple[int, ...] = getattr(held, "shape", ())
         if len(shape) in (1, 2) and shape[0]:
             yield "training-rows", f"{type(part).__name__} keeps {shape[0]} rows"
             return
@@ -183,9 +183,10 @@ def watch(site: Path, files: Path) -> set[str]:
     by itself is not seen.
     """
     seen: set[str] = set()
-    # Where Python and its libraries lie, and what the system is asked about processors and memory.
-    own = tuple(str(folder.resolve()) for folder in (site, files, Path(sys.prefix), Path(sysconfig.get_path("stdlib"))))
-    own = (*own, str(site), "/proc/", "/sys/", "/dev/", "/etc/", "/usr/lib", "/lib")
+    # Where Python and its libraries lie, and what the system is asked about processors, memory and time zones.
+    folders = (site, files, Path(sys.base_prefix), Path(sysconfig.get_path("stdlib")))
+    own = tuple(str(folder.resolve()) for folder in folders) + tuple(entry for entry in (str(site), *sys.path) if entry)
+    own = (*own, "/proc/", "/sys/", "/dev/", "/etc/", "/usr/lib", "/usr/share/", "/lib")
 
     def note(event: str, arguments: tuple[Any, ...]) -> None:
         if len(seen) > 100:

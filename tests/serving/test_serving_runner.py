@@ -130,6 +130,7 @@ def test_a_process_of_its_own_reports_the_same(trained, tmp_path, name):
     assert result.returncode == 0, result.stdout + result.stderr
     found = json.loads(result.stdout)
     assert found.pop("warnings") == []
+    assert found.pop("notices") == []
     libraries = found.pop("libraries")
     assert libraries.keys() >= {"scikit-learn", "numpy", "scipy"}
     assert libraries.items() <= model.introspection["libraries"].items()

@@ -17,6 +17,7 @@ LARGEST_SEED = 60_000  # bytes; larger ones only make the fuzzer slow
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="atheris has wheels for Linux only")
 def test_any_bytes_are_answered(tmp_path):
     seeds = tmp_path / "seeds"
     seeds.mkdir()
