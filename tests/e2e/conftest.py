@@ -70,7 +70,7 @@ class Installation:
             "COUNTERSIGN_FAULT": fault,
         }
         done = subprocess.run(
-            [sys.executable, *command], cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=400
+            [sys.executable, *command], cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=900
         )
         return done.returncode, log.read_text().split() if log.exists() else [], done.stderr[-4000:]
 
