@@ -187,7 +187,8 @@ def _place(wheel: Wheel, name: str, data: str, findings: list[Finding]) -> str |
             )
         )
         return None
-    return None if top == "bin" else name
+    # numpy 1.26 brings a compiled module; those of a layer are all made by the base's Python.
+    return None if top == "bin" or "__pycache__" in rest.split("/") else name
 
 
 def _overwritten(wheel: Wheel, path: str) -> Finding:

@@ -112,9 +112,9 @@ def _parameters(part: Any) -> Iterator[tuple[str, str]]:
 def _rows(part: Any) -> Iterator[tuple[str, str]]:
     for key in _KEPT_ROWS:
         held = getattr(part, key, None)
-        shape: tuple[int, ...] = getattr(held, "shape", ())
-        if len(shape) in (1, 2) and shape[0]:
-            yield "training-rows", f"{type(part).__name__} keeps {shape[0]} rows"
+        rows, *rest = getattr(held, "shape", ()) or (0,)
+        if rows and len(rest) <= 1:
+            yield "training-rows", f"{type(part).__name__} keeps {rows} rows"
             return
 
 

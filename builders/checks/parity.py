@@ -58,9 +58,8 @@ def measure(
     chosen = next((place for place, item in enumerate(facts["candidates"]) if item["equal"]), None)
     if chosen is None:
         problems = "; ".join(dict.fromkeys(problem for item in facts["candidates"] for problem in item["problems"]))
-        return _library(
-            facts, f"The compiled form does not answer as the original does: {problems}.", sandbox.isolation
-        )
+        said = f"The compiled form does not answer as the original does: {problems}."
+        return _library(facts, Finding("not-equal", said, _NOTHING_TO_DO), sandbox.isolation)
     candidate = compiled.candidates[chosen]
     for data in candidate.files.values():
         keep(data)

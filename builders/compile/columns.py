@@ -220,4 +220,7 @@ class _Question:
             return np.array(columns, dtype=dtype).T
         import pandas as pd  # noqa: PLC0415  # the model's own library
 
-        return pd.DataFrame(dict(zip(names, columns, strict=True)))
+        # Text stays text in a column of nulls only: as numbers it would be compared with no category.
+        texts = [any(isinstance(value, str) for value in known.tolist()) for known in self._encoder.categories_]
+        made = [np.array(column, dtype=object if text else None) for column, text in zip(columns, texts, strict=True)]
+        return pd.DataFrame(dict(zip(names, made, strict=True)))

@@ -61,7 +61,7 @@ def share(scores: Array) -> Array:
 
 def distances(scores: Array) -> Array:
     """From squared distances but for the row's own square, the last column."""
-    return np.sqrt(np.maximum(scores[:, :-1] + scores[:, -1:], 0.0))
+    return np.asarray(np.sqrt(np.maximum(scores[:, :-1] + scores[:, -1:], 0.0)))
 
 
 def positive(scores: Array) -> Array:

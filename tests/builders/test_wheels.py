@@ -129,6 +129,13 @@ def test_code_that_would_run_at_every_start_is_refused(path):
         site_of(Wheelhouse().add("small", make_wheel("small", "1.0", {path: ""})))
 
 
+def test_compiled_modules_that_a_wheel_brings_stay_out():
+    files = {"small/__init__.py": "", "small/__pycache__/__init__.cpython-311.pyc": b"old"}
+    site = site_of(Wheelhouse().add("small", make_wheel("small", "1.0", files)))
+    assert "small/__init__.py" in {entry.path for entry in site.entries}
+    assert not any("__pycache__" in entry.path for entry in site.entries)
+
+
 def test_path_files_are_left_out_and_told():
     files = {"small.pth": "import os; os.system('true')", "small/inner.pth": "data"}
     site = site_of(Wheelhouse().add("small", make_wheel("small", "1.0", files)))

@@ -83,7 +83,7 @@ class Installation:
             capture_output=True,
             text=True,
             check=False,
-            timeout=400,
+            timeout=900,
         )
         return done.returncode, log.read_text().split() if log.exists() else [], done.stderr[-4000:]
 
