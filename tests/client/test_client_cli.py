@@ -309,6 +309,8 @@ def test_rollback_returns_to_the_previous_image(pushed):
     bundle["image_digest"] = None
     refused = run("rollback", "payments/voice")
     assert (refused.exit_code != 0, "has no image yet" in refused.stderr) == (True, True)
+
+
 IMAGE = "sha256:" + "3" * 64
 
 
