@@ -39,8 +39,9 @@ def free(database: Database, platform: Platform, *, days: int) -> Freed:
             size += platform.layers.get(diff_id).size
             platform.layers.remove(diff_id)
         shutil.rmtree(platform.layers.root / "trees" / diff_id.removeprefix("sha256:"), ignore_errors=True)
-    for name in names if platform.engine else ():
-        platform.engine.remove_image(name)
+    if platform.engine:
+        for name in names:
+            platform.engine.remove_image(name)
     if marked or size:
         logger.info("freed %d images, %.1f MB of layers", marked, size / 1e6)
     return Freed(marked, size)
