@@ -1,6 +1,10 @@
 """A rebuild as a job, and freeing before it: what a worker records and what lies in its folders afterwards."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import timedelta
 
@@ -12,7 +16,8 @@ from builders import rebuild, retention
 from builders.jobs import Job, JobFailed
 from builders.layers import LayerStore
 from formats import digest as digests
-from registry import builds, jobs, rebuilds
+from registry import audit, builds, jobs, rebuilds
+from registry.access import SYSTEM
 from registry.orm.image import Build, Image, RebuildState
 from registry.orm.job import JobKind, JobState
 from tests import factories
@@ -115,3 +120,34 @@ def test_a_worker_frees_nothing_it_could_not_rebuild(world, platform, image):
     other = replace(platform, base=replace(platform.base, digest=digests.of_bytes(b"base")))
     assert retention.free(world.database, other, days=0) == retention.Freed(0, 0)
     assert list((platform.layers.root / "layers").iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.environ.get("COUNTERSIGN_SOAK"), reason="its parts run in test_rebuild.py: make soak")
+def test_make_reproduce_says_equal_or_the_first_difference(world, baked, platform, image, tmp_path):  # noqa: F811
+    if not world.database.is_sqlite:
+        pytest.skip("it reads an installation on embedded defaults")
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "store").symlink_to(baked.platform.settings.store_dir)
+    with world.write() as session:
+        (newest,) = session.scalars(select(Image).where(Image.digest != image)).all()
+        newest.sealed, newest.digest = json.loads(baked.sealed), digests.of_bytes(b"released")
+        audit.record(session, audit.Action.IMAGE_REBUILT, actor=SYSTEM, subject=newest)
+
+    def reproduce(digest):
+        with world.write() as session:
+            for row in session.scalars(select(Image)):
+                row.digest = digest if row.id == newest.id else digests.of_bytes(b"other")
+                audit.record(session, audit.Action.IMAGE_REBUILT, actor=SYSTEM, subject=row)
+        world.database.close()
+        shutil.copyfile(world.database.url.database, data / "countersign.db")
+        command = [sys.executable, "tools/reproduce.py", "--data", str(data)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+        return done.returncode, done.stdout + done.stderr
+
+    code, said = reproduce(baked.released.digest)
+    assert (code, said.count(baked.released.digest)) == (0, 3), said
+    assert "equal, byte for byte" in said
+    code, said = reproduce(digests.of_bytes(b"released"))
+    assert (code, "NOT EQUAL" in said) == (1, True)
