@@ -92,15 +92,15 @@ class Server:
         }
         self._batchers = {ref: Batcher(process) for ref, process in self._processes.items()}
         self._door = Door(settings)
-        self._service = Service(
+        self.service = Service(
             image.manifest, found, self._batchers, door=self._door, metrics=metrics, max_rows=settings.max_rows
         )
         access = Access(metrics, log)
         self._weights = WeightsFile(settings.weights_file, found, metrics, log) if settings.weights_file else None
         self._watching: asyncio.Task[None] | None = None
         self._helper = Helper(settings, log)
-        self._http = Http(Rest(self._service, self._helper, settings), self._door, access, settings)
-        self._grpc = grpc_server.create(self._service, access, settings)
+        self._http = Http(Rest(self.service, self._helper, settings), self._door, access, settings)
+        self._grpc = grpc_server.create(self.service, access, settings)
         self._listener: asyncio.Server | None = None
 
     async def listen(self, address: Address) -> None:
@@ -141,7 +141,7 @@ class Server:
         async with asyncio.TaskGroup() as group:
             for model in self._image.manifest.models:
                 group.create_task(start(model))
-        self._service.started = True
+        self.service.started = True
         self._log.info("ready", bundle=self._image.manifest.bundle, models=len(self._processes))
 
     async def drain(self) -> None:
@@ -157,7 +157,8 @@ class Server:
             self._watching.cancel()
         if self._listener is not None:
             self._listener.close()
-        await asyncio.gather(self._http.close(CLOSE_SECONDS), self._grpc.stop(CLOSE_SECONDS))
+            # Only a server that was started can be stopped: grpc would wait for it without an end.
+            await asyncio.gather(self._http.close(CLOSE_SECONDS), self._grpc.stop(CLOSE_SECONDS))
         await asyncio.gather(self._helper.stop(), *(process.stop() for process in self._processes.values()))
 
     async def _check_answers(self, model: Model) -> None:
