@@ -52,6 +52,7 @@ def image(digest: str) -> str:
         run=_run(found),
         check=_check(found),
         kubernetes=snippets.kubernetes(_place(found, sealed)),
+        compose=snippets.compose(_place(found, sealed)),
         documents=[(name, words) for name, (_, words, _) in DOCUMENTS.items()],
     )
 

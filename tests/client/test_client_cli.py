@@ -13,6 +13,7 @@ import threading
 import time
 
 import pytest
+import yaml
 from click.testing import CliRunner
 from client_folder import CLIENT, NAME, fill
 from fake_portal import TOKEN
@@ -308,6 +309,21 @@ def test_rollback_returns_to_the_previous_image(pushed):
     bundle["image_digest"] = None
     refused = run("rollback", "payments/voice")
     assert (refused.exit_code != 0, "has no image yet" in refused.stderr) == (True, True)
+
+
+def test_manifest_prints_what_runs_the_current_image(pushed):
+    digest = "sha256:" + "1" * 64
+    pushed.bundles["payments/voice"] = {"name": "payments/voice", "routes": [], "revision": 1, "image_digest": digest}
+    printed = run("manifest", "payments/voice", "--image", "registry.example.com/voice").stdout
+    assert [item["kind"] for item in yaml.safe_load_all(printed)][:2] == ["Deployment", "Service"]
+    assert f"image: registry.example.com/voice@{digest}" in printed
+    assert "sha256:" + "f" * 64 in printed
+    compose = yaml.safe_load(run("manifest", "payments/voice", "--image", "r", "--compose").stdout)
+    assert compose["services"]["voice"]["image"] == f"r@{digest}"
+    policy = run("manifest", "payments/voice", "--image", "r", "--admission").stdout
+    assert f"digests: {digest}" in policy
+    pushed.isolation = "process"
+    assert "runs as a process" in run("manifest", "payments/voice", "--image", "r").stderr
 
 
 def test_a_failed_build_exits_9(pushed):
