@@ -148,7 +148,11 @@ class Server:
         """Take nothing new, and finish what is under way."""
         self._door.draining = True
         self._log.info("draining", active=self._door.active)
-        if not await self._door.emptied(self._settings.drain_seconds):
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._settings.drain_seconds
+        # Who has just connected is told 503 and goes elsewhere; closing the port now would be an answer lost.
+        await self._http.settled(self._settings.drain_seconds)
+        if not await self._door.emptied(max(0, end - loop.time())):
             self._log.warning("drain time is over", unanswered=self._door.active)
 
     async def close(self) -> None:
