@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
+
+from formats import deployment
 from registry.orm.catalog import ModelVersion
 
 REST = "http://localhost:8080"
@@ -158,54 +161,22 @@ def docker(place: Place) -> str:
 
 
 def kubernetes(place: Place) -> str:
-    """A deployment, its service, and no way out; the image comes from the registry it was pushed to."""
-    image = place.reference or f"registry.example.com/{place.bundle}@{place.image_digest}"
-    note = "by digest: what was approved" if place.reference else "your registry, then the digest that was approved"
-    return f"""\
-apiVersion: apps/v1
-kind: Deployment
-metadata:
-  name: {place.name}
-spec:
-  replicas: 2
-  selector: {{matchLabels: {{app: {place.name}}}}}
-  template:
-    metadata: {{labels: {{app: {place.name}}}}}
-    spec:
-      containers:
-        - name: server
-          # {note}
-          image: {image}
-          ports: [{{name: rest, containerPort: 8080}}, {{name: grpc, containerPort: 8081}}]
-          env:
-            - {{name: COUNTERSIGN_KEY_FINGERPRINT, value: "{place.key}"}}
-          readinessProbe: {{httpGet: {{path: /v2/health/ready, port: rest}}}}
-          livenessProbe: {{httpGet: {{path: /v2/health/live, port: rest}}}}
-          securityContext:
-            runAsNonRoot: true
-            readOnlyRootFilesystem: true
-            allowPrivilegeEscalation: false
-            capabilities: {{drop: [ALL]}}
-          volumeMounts: [{{name: tmp, mountPath: /tmp}}]
-      volumes: [{{name: tmp, emptyDir: {{}}}}]
----
-apiVersion: v1
-kind: Service
-metadata:
-  name: {place.name}
-spec:
-  selector: {{app: {place.name}}}
-  ports: [{{name: rest, port: 8080}}, {{name: grpc, port: 8081}}]
----
-# it answers and never calls: no connection of its own
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata:
-  name: {place.name}
-spec:
-  podSelector: {{matchLabels: {{app: {place.name}}}}}
-  policyTypes: [Egress]
-  egress: []"""
+    """What runs it in a cluster; the image comes from the registry it was pushed to."""
+    return _yaml(*deployment.kubernetes(_running(place)))
+
+
+def compose(place: Place) -> str:
+    """A compose file."""
+    return _yaml(deployment.compose(_running(place)))
+
+
+def _running(place: Place) -> deployment.Running:
+    repository = (place.reference or "").partition("@")[0] or f"registry.example.com/{place.bundle}"
+    return deployment.Running(place.name, repository, place.image_digest, place.key)
+
+
+def _yaml(*documents: Mapping[str, Any]) -> str:
+    return yaml.safe_dump_all(documents, sort_keys=False, width=1000).strip()
 
 
 def files(version: ModelVersion) -> str:

@@ -18,7 +18,7 @@ class Call:
     """One request while it is answered. Whoever chooses the version and counts the rows notes them here, for the log."""
 
     id: str
-    transport: Literal["rest", "grpc"]
+    transport: Literal["rest", "grpc", "batch"]
     started: float = field(default_factory=time.perf_counter)
     version: Version | None = None
     rows: int | None = None

@@ -1,4 +1,4 @@
-"""The commands of an image: serve (the default), smoke, verify."""
+"""The commands of an image: serve (the default), score, smoke, verify."""
 
 import argparse
 import json
@@ -12,7 +12,7 @@ from serving.errors import Refusal
 from serving.logs import Log
 from serving.settings import Settings, from_environment
 
-COMMANDS = ("serve", "smoke", "verify")
+COMMANDS = ("serve", "score", "smoke", "verify")
 # In an image this file is <root>/opt/countersign/app/serving/app.py.
 ROOT = Path(__file__).resolve().parent.joinpath("../../../..").resolve()
 
@@ -22,11 +22,15 @@ def main(argv: Sequence[str]) -> int:
     if argv and argv[0] == helper.COMMAND:  # how a server starts its own; no command for people
         return helper.main(*map(int, argv[1:]))
     arguments = _arguments(argv)
+    # gRPC prepares for children that go on using it; ours execute another program at once.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     try:
         settings = from_environment(os.environ)
         image = sealed.verify(arguments.root.resolve(), settings.key_fingerprint)
         if arguments.command == "serve":
             return _serve(image, settings, arguments)
+        if arguments.command == "score":
+            return _score(image, settings, arguments)
         return _smoke(image, arguments) if arguments.command == "smoke" else _verify(image)
     except Refusal as refusal:
         return _refuse(refusal)
@@ -38,8 +42,6 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _serve(image: sealed.Sealed, settings: Settings, arguments: argparse.Namespace) -> int:
-    # gRPC prepares for children that go on using it; ours execute another program at once.
-    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     # Only this command needs an event loop, gRPC and metrics; the others start in a fraction of the time without.
     import uvloop  # noqa: PLC0415
 
@@ -55,6 +57,21 @@ def _serve(image: sealed.Sealed, settings: Settings, arguments: argparse.Namespa
     log.info("verified", files=image.files, bytes=image.size)
     address = Address(arguments.host, arguments.rest_port, arguments.grpc_port, arguments.port_file)
     uvloop.run(run(image, settings, address, log))
+    return 0
+
+
+def _score(image: sealed.Sealed, settings: Settings, arguments: argparse.Namespace) -> int:
+    from serving.score import Job, score  # noqa: PLC0415  # see _serve
+
+    job = Job(
+        source=arguments.source,
+        target=arguments.target,
+        route=arguments.route,
+        version=arguments.version,
+        outputs=tuple(filter(None, arguments.outputs.split(","))),
+        keep=tuple(filter(None, arguments.keep.split(","))),
+    )
+    _print(score(image, settings, job))
     return 0
 
 
@@ -91,6 +108,13 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     serve.add_argument("--rest-port", type=int, default=8080, help="0: any free one")
     serve.add_argument("--grpc-port", type=int, default=8081, help="0: any free one")
     serve.add_argument("--port-file", type=Path, help="write the ports here, as JSON, once they are open")
+    score = commands.add_parser("score", parents=[common], help="answer a table: CSV, Parquet or Arrow, by its name")
+    score.add_argument("source", type=Path, metavar="IN")
+    score.add_argument("target", type=Path, metavar="OUT")
+    score.add_argument("--route", help="needed where the image has several")
+    score.add_argument("--version", help="needed where the route is split")
+    score.add_argument("--outputs", default="predict", help="names, separated by commas (default: predict)")
+    score.add_argument("--keep", default="", help="columns of IN that are for OUT and not for the model, such as a key")
     smoke = commands.add_parser("smoke", parents=[common], help="compare a running server's answers with the approved")
     smoke.add_argument("--rest", default="http://127.0.0.1:8080")
     smoke.add_argument("--rows", choices=["-"], help="-: read rows and answers as JSON from standard input")

@@ -60,6 +60,19 @@ def parse_csv(body: bytes, outputs: tuple[str, ...], max_rows: int) -> InferRequ
     return _frame(names, list(zip(*rows, strict=True)), outputs, "csv")
 
 
+def columns_of(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, Sequence[Any]]:
+    """Rows as columns.
+
+    :raises BadRequest: a row has more or fewer values than there are names, or a name comes twice.
+    """
+    for number, row in enumerate(rows):
+        if len(row) != len(names):
+            raise BadRequest(f"row {number} has {len(row)} values, expected {len(names)}, as the first line has names")
+    if len(set(names)) < len(names):
+        raise BadRequest(f"a column comes twice; the first line has {', '.join(names)}")
+    return dict(zip(names, zip(*rows, strict=True), strict=True))
+
+
 def _split(value: Any) -> InferRequest:
     if (
         not isinstance(value, dict)

@@ -31,6 +31,7 @@ SLOWEST = 64 * 1024  # bytes a second that a body must make on average
 IDLE_SECONDS = 75  # that a connection may stay open between requests
 LINGER_SECONDS = 2  # of reading and discarding before a connection with an unread body is closed
 SWEEP_SECONDS = 0.5
+QUIET_SECONDS = 0.5  # without a new connection before a server that goes away closes its port
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _STATUS_LINES = {status: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
@@ -86,6 +87,7 @@ class Http:
         self.door = door
         self.settings = settings
         self.connections: set[Connection] = set()
+        self.connected_at = 0.0  # when the newest connection was made
         self.date = b""
         self._loop = asyncio.get_running_loop()
         self._closed: asyncio.Future[None] | None = None
@@ -93,6 +95,14 @@ class Http:
 
     def connect(self) -> "Connection":
         return Connection(self)
+
+    async def settled(self, seconds: float) -> None:
+        """Wait, at most so long, until nobody is about to ask: no new connection for a moment, and no request half here."""
+        end = self._loop.time() + seconds
+        while self._loop.time() < min(end, self.connected_at + QUIET_SECONDS) or (  # noqa: ASYNC110  # once per shutdown
+            self._loop.time() < end and any(connection.is_asking for connection in self.connections)
+        ):
+            await asyncio.sleep(QUIET_SECONDS / 10)
 
     async def close(self, seconds: float) -> None:
         """Close every connection after what is already written to it, for which its client has ``seconds``."""
@@ -142,6 +152,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._http.connections.add(self)
+        self._http.connected_at = self._loop.time()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._http.forget(self)
@@ -151,6 +162,11 @@ class Connection(asyncio.Protocol):
                 exchange.task.cancel()  # no one is left to read the answer
             self._release(exchange)  # here, too: a task that never began has no `finally` to run
         self._queue.clear()
+
+    @property
+    def is_asking(self) -> bool:
+        """A request of it is being received or answered."""
+        return bool(self._queue)
 
     def data_received(self, data: bytes) -> None:
         if not self._deaf:

@@ -92,15 +92,15 @@ class Server:
         }
         self._batchers = {ref: Batcher(predictor) for ref, predictor in self._predictors.items()}
         self._door = Door(settings)
-        self._service = Service(
+        self.service = Service(
             image.manifest, found, self._batchers, door=self._door, metrics=metrics, max_rows=settings.max_rows
         )
         access = Access(metrics, log)
         self._weights = WeightsFile(settings.weights_file, found, metrics, log) if settings.weights_file else None
         self._watching: asyncio.Task[None] | None = None
         self._helper = Helper(settings, log)
-        self._http = Http(Rest(self._service, self._helper, settings), self._door, access, settings)
-        self._grpc = grpc_server.create(self._service, access, settings)
+        self._http = Http(Rest(self.service, self._helper, settings), self._door, access, settings)
+        self._grpc = grpc_server.create(self.service, access, settings)
         self._listener: asyncio.Server | None = None
 
     async def listen(self, address: Address) -> None:
@@ -141,14 +141,18 @@ class Server:
         async with asyncio.TaskGroup() as group:
             for model in self._image.manifest.models:
                 group.create_task(start(model))
-        self._service.started = True
+        self.service.started = True
         self._log.info("ready", bundle=self._image.manifest.bundle, models=len(self._predictors))
 
     async def drain(self) -> None:
         """Take nothing new, and finish what is under way."""
         self._door.draining = True
         self._log.info("draining", active=self._door.active)
-        if not await self._door.emptied(self._settings.drain_seconds):
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._settings.drain_seconds
+        # Who has just connected is told 503 and goes elsewhere; closing the port now would be an answer lost.
+        await self._http.settled(self._settings.drain_seconds)
+        if not await self._door.emptied(max(0, end - loop.time())):
             self._log.warning("drain time is over", unanswered=self._door.active)
 
     async def close(self) -> None:
@@ -157,7 +161,8 @@ class Server:
             self._watching.cancel()
         if self._listener is not None:
             self._listener.close()
-        await asyncio.gather(self._http.close(CLOSE_SECONDS), self._grpc.stop(CLOSE_SECONDS))
+            # Only a server that was started can be stopped: grpc would wait for it without an end.
+            await asyncio.gather(self._http.close(CLOSE_SECONDS), self._grpc.stop(CLOSE_SECONDS))
         await asyncio.gather(self._helper.stop(), *(predictor.stop() for predictor in self._predictors.values()))
 
     async def _check_answers(self, model: Model) -> None:

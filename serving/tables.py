@@ -14,7 +14,7 @@ from arro3.core import Array, ChunkedArray, DataType, Field, RecordBatch, Table,
 
 from serving.errors import BadRequest, TooLarge
 from serving.messages import GivenInput, InferRequest, InferResponse
-from serving.tensors import DTYPES, Tensor, to_strings
+from serving.tensors import DTYPES, Tensor, elements_of, join_elements, to_strings
 
 READERS = {"arrow": formats.read_ipc_stream, "parquet": formats.read_parquet}
 BATCH = 8192  # rows of Parquet decoded at once
@@ -119,6 +119,16 @@ def arrays(outputs: list[Tensor]) -> tuple[list[Array], list[Field]]:
             array = Array.from_numpy(np.require(np.frombuffer(tensor.data, DTYPES[tensor.datatype]), requirements="A"))
         made.append(array if len(tensor.shape) == 1 else fixed_size_list_array(array, tensor.shape[1]))
     return made, [Field(t.name, array.type, nullable=False) for t, array in zip(outputs, made, strict=True)]
+
+
+def column(tensor: Tensor, place: int) -> Tensor:
+    """One column of an output with a second axis."""
+    if tensor.datatype == "BYTES":
+        data: Any = join_elements([bytes(item) for item in elements_of(tensor.data)][place :: tensor.shape[1]])
+    else:
+        matrix = np.frombuffer(tensor.data, DTYPES[tensor.datatype]).reshape(tensor.shape)
+        data = matrix[:, place].tobytes()
+    return Tensor(tensor.name, tensor.datatype, tensor.shape[:1], data)
 
 
 def render(response: InferResponse) -> bytes:

@@ -199,6 +199,9 @@ class Api:
     def roll_back(self, name: str, current: str) -> models.Bundle:
         return models.Bundle.from_wire(_json(self._post(f"{_bundle(name)}/rollback", {"current": current})))
 
+    def image(self, digest: str) -> models.Image:
+        return models.Image.from_wire(self._get(f"{_V1}/images/{quote(digest, safe='')}"))
+
     def builds(self, bundle: str | None) -> Iterator[models.Build]:
         return (models.Build.from_wire(item) for item in self._pages(f"{_V1}/builds", {"bundle": bundle}))
 

@@ -290,11 +290,21 @@ class Client:
         :raises Unusable: it has no image yet.
         """
         bundle = self.bundle(name)
+        return self.api.roll_back(bundle.name, self._current(bundle))
+
+    def current_image(self, name: str) -> models.Image:
+        """The image of the bundle that is in front.
+
+        :raises Unusable: it has no image yet.
+        """
+        return self.api.image(self._current(self.bundle(name)))
+
+    def _current(self, bundle: models.Bundle) -> str:
         if not bundle.image_digest:
             raise Unusable(
                 f"{bundle.name} has no image yet", hint=f"`countersign bundle bake {bundle.name}` asks for one."
             )
-        return self.api.roll_back(bundle.name, bundle.image_digest)
+        return bundle.image_digest
 
     def builds(self, bundle: str | None = None) -> Iterator[models.Build]:
         """Builds, newest first; of one bundle, when it is named."""

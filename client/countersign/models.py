@@ -346,6 +346,16 @@ class Rebuild(Record):
         return self.state in FINAL_REBUILD_STATES
 
 
+@dataclass(frozen=True, kw_only=True)
+class Image(Record):
+    """A baked image, and the fingerprint of the key that sealed it."""
+
+    digest: str
+    key_fingerprint: str
+    bundle: str = ""
+    isolation: str = ""
+
+
 def walk(page: Any) -> Iterator[Any]:
     """The ``items`` of one page of a list.
 

@@ -58,6 +58,7 @@ def image(digest: str) -> str:
         run=snippets.docker(place),
         check=_check(found),
         kubernetes=snippets.kubernetes(place),
+        compose=snippets.compose(place),
         rebuilds=rebuilt,
         rebuild_names={**HOLDS, "config": "The configuration"},
         may_rebuild=access.may(Permission.REBUILD),

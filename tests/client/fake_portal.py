@@ -30,6 +30,7 @@ class Portal(Served):
         self.builds: dict[str, dict[str, Any]] = {}
         self.rebuilds: dict[str, dict[str, Any]] = {}
         self.outcome: dict[str, Any] = {"state": "equal"}
+        self.isolation = "container"
         self.logs: dict[str, list[bytes]] = {}
         self.tokens: dict[str, dict[str, Any]] = {
             "t1": {"id": "t1", "name": "laptop", "scopes": ["read", "push"], "expires_at": "2031-01-01T00:00:00Z"}
@@ -252,6 +253,9 @@ class Portal(Served):
         bundle.update(json.loads(body), revision=bundle["revision"] + 1)
         return 200, bundle
 
+    def get_image(self, digest: str, **_: Any) -> Any:
+        return 200, {"digest": digest, "key_fingerprint": "sha256:" + "f" * 64, "isolation": self.isolation}
+
     def roll_back(self, name: str, body: bytes, **_: Any) -> Any:
         bundle = self._of(self.bundles, name)
         assert json.loads(body) == {"current": bundle["image_digest"]}
@@ -414,6 +418,7 @@ Portal.routes = [
     ("GET", r"/api/v1/bundles/(?P<name>[^/]+/[^/]+)", Portal.get_bundle),
     ("PUT", r"/api/v1/bundles/(?P<name>[^/]+/[^/]+)", Portal.put_bundle),
     ("POST", r"/api/v1/bundles/(?P<name>[^/]+/[^/]+)/bake", Portal.bake),
+    ("GET", r"/api/v1/images/(?P<digest>[^/]+)", Portal.get_image),
     ("POST", r"/api/v1/bundles/(?P<name>[^/]+/[^/]+)/rollback", Portal.roll_back),
     ("GET", r"/api/v1/builds", Portal.list_builds),
     ("GET", r"/api/v1/builds/(?P<item>[^/]+)", Portal.get_build),

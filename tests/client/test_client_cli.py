@@ -14,6 +14,7 @@ import threading
 import time
 
 import pytest
+import yaml
 from click.testing import CliRunner
 from client_folder import CLIENT, NAME, fill
 from fake_portal import TOKEN
@@ -353,6 +354,21 @@ def test_a_rebuild_that_is_not_equal_fails(pushed, pauses, outcome, code, words)
     waited = run("rebuild", IMAGE, "--wait")
     assert waited.exit_code == code
     assert words in waited.stderr
+
+
+def test_manifest_prints_what_runs_the_current_image(pushed):
+    digest = "sha256:" + "1" * 64
+    pushed.bundles["payments/voice"] = {"name": "payments/voice", "routes": [], "revision": 1, "image_digest": digest}
+    printed = run("manifest", "payments/voice", "--image", "registry.example.com/voice").stdout
+    assert [item["kind"] for item in yaml.safe_load_all(printed)][:2] == ["Deployment", "Service"]
+    assert f"image: registry.example.com/voice@{digest}" in printed
+    assert "sha256:" + "f" * 64 in printed
+    compose = yaml.safe_load(run("manifest", "payments/voice", "--image", "r", "--compose").stdout)
+    assert compose["services"]["voice"]["image"] == f"r@{digest}"
+    policy = run("manifest", "payments/voice", "--image", "r", "--admission").stdout
+    assert f"digests: {digest}" in policy
+    pushed.isolation = "process"
+    assert "runs as a process" in run("manifest", "payments/voice", "--image", "r").stderr
 
 
 def test_a_failed_build_exits_9(pushed):

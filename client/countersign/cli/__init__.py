@@ -32,6 +32,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "reviews": ("approval", "List and show requests for approval."),
     "alias": ("approval", "Move names like `champion` between versions."),
     "bundle": ("baking", "List, show, change and bake bundles."),
+    "manifest": ("baking", "Print what runs a bundle's image in Kubernetes, or with compose."),
     "rollback": ("baking", "Return to a bundle's previous image."),
     "builds": ("baking", "List, show and retry builds."),
     "logs": ("baking", "Print a build's log, or follow it."),

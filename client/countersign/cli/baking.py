@@ -11,6 +11,7 @@ from countersign import waiting
 from countersign.cli.common import App, Listing, Waiting, wait_option, with_app
 from countersign.collecting import read_text
 from countersign.errors import Unusable
+from countersign.formats import deployment
 from countersign.models import Build, Bundle
 from countersign.output import column, plain
 
@@ -66,6 +67,28 @@ def bake(app: App, *, name: str, wait: str | None) -> None:
     if wait:
         build = app.wait_build(build, wait)
     show_one(app, build)
+
+
+@click.command("manifest")
+@click.argument("name", metavar="TEAM/BUNDLE")
+@click.option("--image", "repository", required=True, help="Where you pushed it, without a tag: registry/team/bundle.")
+@click.option("--compose", is_flag=True, help="A compose file instead of Kubernetes objects.")
+@click.option("--admission", is_flag=True, help="The policy that lets only listed digests run, with this one listed.")
+@with_app
+def manifest_command(app: App, *, name: str, repository: str, compose: bool, admission: bool) -> None:
+    """Print what runs the current image of a bundle: by digest, hardened, with the key that must have sealed it.
+
+    Deployment, Service, PodDisruptionBudget, HorizontalPodAutoscaler and NetworkPolicy for Kubernetes 1.30 or newer.
+    """
+    image = app.client.current_image(name)
+    if image.isolation != "container":
+        raise Unusable(f"{image.digest} was built for a host and runs as a process", hint="Bake it on a base image.")
+    running = deployment.Running(name.rpartition("/")[2], repository, image.digest, image.key_fingerprint)
+    if compose:
+        documents = [deployment.compose(running)]
+    else:
+        documents = deployment.admission([image.digest]) if admission else deployment.kubernetes(running)
+    app.out.text(yaml.safe_dump_all(documents, sort_keys=False, width=1000))
 
 
 @click.command("rollback")

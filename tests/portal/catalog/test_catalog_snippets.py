@@ -89,8 +89,13 @@ def test_kubernetes_is_yaml(app):
     import yaml
 
     documents = list(yaml.safe_load_all(snippets.kubernetes(PLACE)))
-    assert [document["kind"] for document in documents] == ["Deployment", "Service", "NetworkPolicy"]
-    assert documents[2]["spec"]["egress"] == []
+    assert [document["kind"] for document in documents] == [
+        "Deployment",
+        "Service",
+        "PodDisruptionBudget",
+        "HorizontalPodAutoscaler",
+        "NetworkPolicy",
+    ]
     container = documents[0]["spec"]["template"]["spec"]["containers"][0]
     assert container["image"].endswith(f"payments/desk@{PLACE.image_digest}")
     assert container["securityContext"]["readOnlyRootFilesystem"] is True

@@ -1,0 +1,57 @@
+"""What runs an image: objects that the published schemas take, by digest and hardened."""
+
+import copy
+
+import kubernetes_validate
+import pytest
+
+from formats.deployment import ALLOWED, Running, admission, compose, kubernetes
+
+DIGEST = "sha256:" + "a" * 64
+KEY = "sha256:" + "b" * 64
+DESK = Running("desk", "registry.example.com/payments/desk", DIGEST, KEY)
+VERSIONS = ["1.30", kubernetes_validate.latest_version()]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("item", [*kubernetes(DESK), *admission([DIGEST])], ids=lambda item: item["kind"])
+def test_every_object_is_of_the_published_schema(item, version):
+    assert kubernetes_validate.validate(item, version, strict=True)
+    wrong = copy.deepcopy(item) | {"specs": {}}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, version, strict=True)
+
+
+def test_the_pod_is_hardened_and_stops_gracefully():
+    deployment = kubernetes(DESK)[0]
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["image"] == f"registry.example.com/payments/desk@{DIGEST}"
+    assert {"name": "COUNTERSIGN_KEY_FINGERPRINT", "value": KEY} in container["env"]
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    drain = next(int(item["value"]) for item in container["env"] if item["name"] == "COUNTERSIGN_DRAIN_SECONDS")
+    waits = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert pod["terminationGracePeriodSeconds"] >= drain + waits + 5
+    assert pod["automountServiceAccountToken"] is False
+    assert kubernetes(DESK)[4]["spec"]["egress"] == []
+
+
+def test_the_admission_policy_asks_the_list_of_digests():
+    listing, policy, binding = admission([DIGEST, KEY])
+    assert listing["data"]["digests"].split(",") == [DIGEST, KEY]
+    assert binding["spec"]["policyName"] == policy["metadata"]["name"] == listing["metadata"]["name"] == ALLOWED
+    expression = policy["spec"]["validations"][0]["expression"]
+    for kind in ("containers", "initContainers", "ephemeralContainers"):
+        assert f"object.spec.{kind}.all(" in expression
+
+
+def test_compose_is_as_hard():
+    (service,) = compose(DESK)["services"].values()
+    assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+    assert service["image"].endswith(f"@{DIGEST}")
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
