@@ -74,6 +74,9 @@ def _drafts(original: Original, limits: Array | None, left_out: list[dict[str, s
 
     The order is fixed, so that one model always compiles to one form; docs/compiled.md holds the measurements behind it.
     """
+    if any("content_type" in item for item in original.signature["inputs"]):
+        left_out.append({"engine": "arrays", "reason": "columns of dates have no compiled form"})
+        return
     parts = pipelines.steps(original.model)
     makers: list[tuple[str, Callable[[], _Draft]]]
     if original.signature["layout"] == "text":

@@ -32,7 +32,7 @@ class Original:
 
         :raises Exception: it refuses a row, in its library's own way.
         """
-        rows = runner.features(self.signature["layout"], list(inputs))
+        rows = runner.features(dict(self.signature), list(inputs))
         count = inputs[0].shape[0]
         return [
             tensors.from_array(item["name"], item["datatype"], runner.answer(self.model, item["name"], rows, count))
