@@ -148,7 +148,7 @@ def _releases(job: Job, recipe: dict[str, Any]) -> list[Release]:
 
 
 def _release(version: ModelVersion, digest: str) -> Release:
-    facts = {report.step: report.body["facts"] for report in version.reports}
+    reports = {report.step: report.body for report in version.reports}
     return Release(
         version_id=version.id,
         ref=f"{version.model.full_name}:{version.number}",
@@ -160,12 +160,12 @@ def _release(version: ModelVersion, digest: str) -> Release:
         format=version.format,
         artifact=version.artifact,
         files={file.path: (file.digest, file.size) for file in version.files},
-        names=facts["scan"]["globals"],
-        answers=facts["predict"]["answers"],
+        names=reports["scan"]["facts"]["globals"],
+        answers=reports["predict"]["facts"]["answers"],
         card=version.card_head,
-        estimator=facts["introspect"]["class"],
+        estimator=reports["introspect"]["facts"]["class"],
         metrics=tuple(statements.Metric(item.name, item.value, item.dataset) for item in version.metrics),
-        compiled=facts["parity"]["compiled"],
+        compiled=checking.compiled_form(reports),
     )
 
 

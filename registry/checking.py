@@ -61,18 +61,26 @@ def _require_checking(session: Session, version: ModelVersion) -> None:
 def release_digest(version: ModelVersion, reports: Mapping[str, dict[str, Any]]) -> str:
     """The digest over everything that decides what will run.
 
-    :param reports: the report of each step; that of parity names the compiled form.
+    :param reports: the report of each step; that of parity names the compiled form. Versions checked before there were the
+        steps compile and parity have no report of them, and keep the digest that was approved.
     """
-    compiled = reports["parity"]["facts"]["compiled"]
+    compiled = compiled_form(reports)
     document = release.build(
         artifacts=version.artifact_digest,
         lock=canonical.digest(version.lock),
         card=release.card_digest(version.card.encode()),
         signature=canonical.digest(version.signature),
-        reports=[(step, canonical.digest(reports[step])) for step in STEPS],
+        reports=[(step, canonical.digest(reports[step])) for step in STEPS if step in reports],
         compiled=compiled["digest"] if compiled else None,
     )
     return release.digest(document)
+
+
+def compiled_form(reports: Mapping[str, dict[str, Any]]) -> dict[str, Any] | None:
+    """Engine, digest and files of the compiled form that the parity report found equal, where there is one."""
+    parity = reports.get("parity")
+    form: dict[str, Any] | None = parity["facts"]["compiled"] if parity else None
+    return form
 
 
 def recompute(session: Session, version: ModelVersion) -> str:

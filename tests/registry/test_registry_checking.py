@@ -190,3 +190,16 @@ def test_the_release_digest_binds_the_compiled_form(world):
         )
         assert version.release_digest == release.digest(document) == checking.recompute(session, version)
         assert version.release_digest != release.digest({**document, "compiled": None})
+
+
+def test_a_version_checked_before_there_were_compiled_forms_keeps_its_digest(world):
+    with world.write() as session:
+        version = factories.checking_version(session, world)
+        earlier = [report for report in factories.reports() if report["step"] not in ("compile", "parity")]
+        checking.pass_checks(
+            session, version, earlier, lock=factories.lock_document(), signature=factories.signature_document()
+        )
+    with world.read() as session:
+        version = world.version(session)
+        assert version.release_digest == checking.recompute(session, version)
+        assert checking.compiled_form({report.step: report.body for report in version.reports}) is None
