@@ -164,7 +164,7 @@ def _compile(
         ]
         try:
             done = subprocess.run(
-                command, cwd=folder, env=_environment(index), capture_output=True, timeout=_SECONDS, check=False
+                command, cwd=folder, env=_environment(index, target), capture_output=True, timeout=_SECONDS, check=False
             )
         except subprocess.TimeoutExpired:
             raise IndexUnreachable(f"The package index did not answer within {_SECONDS} seconds.") from None
@@ -174,10 +174,12 @@ def _compile(
         return packages
 
 
-def _environment(index: Index) -> dict[str, str]:
+def _environment(index: Index, target: Target) -> dict[str, str]:
     """The worker's environment without Countersign's settings, some of which are secrets."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COUNTERSIGN_")}
     environment["UV_HTTP_RETRIES"] = str(index.attempts - 1)
+    if target.os == "macos":  # else uv takes an older macOS for which newer wheels are not
+        environment["MACOSX_DEPLOYMENT_TARGET"] = target.libc.removeprefix("macos-")
     if index.certificates:
         environment["SSL_CERT_FILE"] = index.certificates
     return environment

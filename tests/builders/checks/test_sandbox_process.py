@@ -56,6 +56,7 @@ print(json.dumps({"env": dict(os.environ), "fds": os.listdir("/dev/fd"), "stdin"
         "LANG",
         "OMP_NUM_THREADS",
         "OPENBLAS_NUM_THREADS",
+        "PYTHONHASHSEED",
         "MKL_NUM_THREADS",
         "PATH",
         "HOME",
