@@ -171,8 +171,9 @@ def compose(place: Place) -> str:
 
 
 def _running(place: Place) -> deployment.Running:
-    repository = (place.reference or "").partition("@")[0] or f"registry.example.com/{place.bundle}"
-    return deployment.Running(place.name, repository, place.image_digest, place.key)
+    reference = place.reference or f"registry.example.com/{place.bundle}@{place.image_digest}"
+    repository, _, digest = reference.partition("@")
+    return deployment.Running(place.name, repository, digest, place.key)
 
 
 def _yaml(*documents: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Uuid, func, literal, or_, select
+from sqlalchemy import Select, Uuid, literal, or_, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from registry import access, audit, bundles, clock, jobs, paging
@@ -124,13 +124,13 @@ def release(session: Session, build: Build, baked: Baked) -> Image:
 def previous_image(session: Session, bundle: Bundle) -> Image | None:
     """The image that was released before the current one, and whose versions are all still approved; ``None`` without."""
     done = (Build.bundle_id == bundle.id, Build.state == BuildState.DONE)
-    current = select(func.max(Build.id)).where(*done, Build.image_id == bundle.current_image_id).scalar_subquery()
+    latest = select(Build.id).where(*done, Build.image_id == bundle.current_image_id).order_by(Build.id.desc()).limit(1)
     ended = or_(ModelVersion.stage.not_in(RELEASED), ModelVersion.approved_until < clock.now())
     withdrawn = select(ImageMember.image_id).join(ModelVersion, ModelVersion.id == ImageMember.version_id).where(ended)
     query = (
         select(Image)
         .join(Build, Build.image_id == Image.id)
-        .where(*done, Build.id < current)
+        .where(*done, Build.id < latest.scalar_subquery())
         .where(Image.id != bundle.current_image_id, Image.id.not_in(withdrawn))
         .options(bundles.IMAGE_BRIEF)
         .order_by(Build.id.desc())

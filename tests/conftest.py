@@ -89,6 +89,7 @@ def chromium() -> Iterator[Browser]:
         yield browser
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of the engine look at what is on it, so they run one after another; those of a module share one browser."""
     for item in items:

@@ -17,6 +17,21 @@ def upgrade() -> None:
     op.add_column(
         "dossier_entries", sa.Column("about", sa.String(40), comment="code of the notice that an answer answers")
     )
+    if op.get_bind().dialect.name == "postgresql":  # SQLite keeps no comments
+        op.alter_column(
+            "dossier_entries",
+            "kind",
+            existing_type=sa.String(20),
+            existing_nullable=False,
+            comment="request, comment, answer, evidence, validation, finding, condition",
+        )
+        op.alter_column(
+            "jobs",
+            "subject_id",
+            existing_type=sa.Uuid(),
+            existing_nullable=False,
+            comment="version to check, build to bake, rebuild or rescan to do",
+        )
     op.create_table(
         "allow_lists",
         sa.Column("digest", sa.String(71), nullable=False),

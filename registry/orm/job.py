@@ -40,7 +40,9 @@ class Job(Base):
     id: Mapped[uuid_pk]
     kind: Mapped[JobKind] = mapped_column(enum_column(JobKind))
     key: Mapped[str] = mapped_column(sa.String(120), comment="digest of the subject: a second request is a no-op")
-    subject_id: Mapped[UUID] = mapped_column(index=True, comment="version to check, build to bake, or rebuild to do")
+    subject_id: Mapped[UUID] = mapped_column(
+        index=True, comment="version to check, build to bake, rebuild or rescan to do"
+    )
     state: Mapped[JobState] = mapped_column(enum_column(JobState), default=JobState.QUEUED)
     fence: Mapped[int] = mapped_column(default=0, comment="grows by one with each claim")
     attempts: Mapped[int] = mapped_column(default=0)

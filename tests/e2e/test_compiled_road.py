@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from formats import manifest
+from registry import approvals
 from registry.orm.catalog import CheckReport, Stage
 from registry.orm.image import Build, BuildState, Image
 from tests import factories
@@ -82,7 +83,12 @@ def test_versions_of_two_scikit_learns_are_served_from_one_image(installation, w
         assert "its own library" in report.summary
         assert report.outcome == "passed"
         for number in range(1, 5):
-            factories.approve(session, world, world.version(session, number))
+            request = factories.submit(session, world, world.version(session, number))
+            if number % 2 == 0:  # nearest neighbours
+                said = "The rows are made up."
+                approvals.answer(session, request, actor=world.ana, about="training-rows", text=said)
+            factories.decide(session, request, world.vic)
+            factories.decide(session, request, world.cora)
         shares = [factories.pinned(number, 25) for number in range(1, 5)]
         factories.bundle(session, world, *shares, name="payments/all")
         factories.bundle(session, world, factories.pinned(1, 50), factories.pinned(3, 50), name="payments/compiled")
@@ -91,7 +97,8 @@ def test_versions_of_two_scikit_learns_are_served_from_one_image(installation, w
 
     sealed = {}
     with world.read() as session:
-        for build in session.scalars(select(Build)):
+        # A version of the other kind on the model's own bundle breaks its callers, and is only proposed.
+        for build in session.scalars(select(Build).where(Build.state != BuildState.PROPOSED)):
             assert build.state is BuildState.DONE, build.error
             image = session.get_one(Image, build.image_id)
             document, _ = manifest.open_sealed(json.dumps(image.sealed).encode(), image.key_fingerprint)

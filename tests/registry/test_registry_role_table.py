@@ -23,7 +23,7 @@ from registry import (
     versions,
 )
 from registry import builds as baking
-from registry.errors import Forbidden, NotFound, TokenRefused
+from registry.errors import Forbidden, Invalid, NotFound, Stale, TokenRefused
 from registry.orm.account import ApiToken, Person, Role, RoleGrant
 from registry.orm.image import Build, BuildState, Image, Rebuild
 from registry.paging import Cursor
@@ -102,6 +102,13 @@ def scene(world):
 
 
 ROUTES = [bundles.RouteSpec("feedback", [factories.pinned(5)])]
+
+
+def then(error, act, *given, **named):
+    """Who may, gets as far as this error."""
+    with pytest.raises(error):
+        act(*given, **named)
+
 
 ACTS = {
     # people and teams
@@ -195,6 +202,12 @@ ACTS = {
     ),
     approvals.withdraw: (lambda s, a: approvals.withdraw(s.session, s.request, actor=a, reason="wait"), TEAM),
     approvals.comment: (lambda s, a: approvals.comment(s.session, s.request, actor=a, text="Hm."), TEAM | REVIEWERS),
+    approvals.answer: (
+        lambda s, a: then(
+            Invalid, approvals.answer, s.session, s.request, actor=a, about="personal-data", text="Made up."
+        ),
+        TEAM,
+    ),
     approvals.get_request: (lambda s, a: approvals.get_request(s.session, s.request.id, actor=a), EVERYBODY),
     approvals.queue: (lambda s, a: approvals.queue(s.session, Cursor(), actor=a), EVERYBODY),
     approvals.decide: (lambda s, a: factories.decide(s.session, s.request, a), REVIEWERS),
@@ -219,6 +232,10 @@ ACTS = {
     ),
     baking.list_builds: (lambda s, a: baking.list_builds(s.session, Cursor(), actor=a), EVERYBODY),
     baking.retry: (lambda s, a: baking.retry(s.session, s.build(BuildState.FAILED), actor=a), BUNDLERS),
+    baking.roll_back: (
+        lambda s, a: then(Stale, baking.roll_back, s.session, s.bundle(), actor=a, seen=digests.of_bytes(b"other")),
+        BUNDLERS,
+    ),
     baking.get_image: (lambda s, a: baking.get_image(s.session, s.image_digest(), actor=a), EVERYBODY),
     baking.list_images: (lambda s, a: baking.list_images(s.session, Cursor(), actor=a), EVERYBODY),
     rebuilds.request: (

@@ -241,7 +241,7 @@ def test_settings_with_secrets_do_not_reach_uv(monkeypatch):
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     assert "COUNTERSIGN_SECRET_KEY" not in resolver._environment(Index(), LINUX)
     assert resolver._environment(Index(), LINUX)["SSL_CERT_FILE"] == "/etc/process.pem"
-    assert resolver._environment(Index(ca_bundle="/etc/settings.pem"))["SSL_CERT_FILE"] == "/etc/settings.pem"
+    assert resolver._environment(Index(ca_bundle="/etc/settings.pem"), LINUX)["SSL_CERT_FILE"] == "/etc/settings.pem"
 
 
 def test_tags():

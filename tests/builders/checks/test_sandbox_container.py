@@ -27,17 +27,21 @@ def on_engine(store) -> list[str]:
     return json.loads((store.root / "libraries-on-engine.json").read_text())
 
 
+def name_of(request: pytest.FixtureRequest) -> str:
+    return f"test-sandbox-{abs(hash(request.node.name)) % 10**8}"
+
+
 @pytest.fixture
 def container(engine, base, base_store, request) -> Iterator[ContainerSandbox]:
-    yield ContainerSandbox(engine, base, base_store, f"test-sandbox-{abs(hash(request.node.name)) % 10**8}")
+    yield ContainerSandbox(engine, base, base_store, name_of(request))
     for name in on_engine(base_store):
         engine.remove_image(name)
 
 
 @pytest.fixture
-def small(base_store, base, engine) -> Libraries:
+def small(base_store, base, engine, request) -> Libraries:
     house = Wheelhouse().add("small", make_wheel("small", "1.0", {"small/__init__.py": "VALUE = 42\n"}))
-    compiler = ContainerCompiler(engine, base, base_store, "test-sandbox-compile")
+    compiler = ContainerCompiler(engine, base, base_store, f"{name_of(request)}-compile")
     layer = runtimes.site_layer(
         house.lock(base.target), PATH, base=base, store=base_store, open_blob=house.open, compiler=compiler
     )
@@ -146,7 +150,7 @@ def test_a_model_is_introspected_with_its_own_lock(container, base, base_store, 
         has=blobs.__contains__,
         index=resolver.Index(),
     )
-    compiler = ContainerCompiler(engine, base, base_store, "test-sandbox-compile")
+    compiler = ContainerCompiler(engine, base, base_store, f"{container.name}-compile")
     layer = runtimes.site_layer(
         locked.lock,
         PATH,

@@ -73,7 +73,7 @@ def test_the_whole_road(server, client, tmp_path):
     with world.write() as session:
         factories.check(session, world.version(session))
     ready = client.wait("payments/voice:1", "ready", timeout=5)
-    assert [check.outcome for check in ready.checks] == ["passed"] * 4
+    assert [check.outcome for check in ready.checks] == ["passed"] * 6
     assert client.card("payments/voice:1") == push["card"]
     assert client.lineage("payments/voice:1").edges[0].ref == "voice#abc"
     assert client.diff("payments/voice:1").base is None

@@ -105,7 +105,7 @@ def test_a_body_too_large(ana):
 def test_members_at_fault_are_pointed_at(ana):
     sent = {
         "files": [{"path": "model.joblib", "digest": "sha256:short"}, {"path": "", "digest": "sha256:" + "0" * 64}],
-        "format": "onnx",
+        "format": "hdf5",
         "card": 5,
         "metrics": [{"name": "accuracy", "value": "0.9"}],
         "params": {},

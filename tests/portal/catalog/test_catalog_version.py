@@ -104,7 +104,7 @@ def test_a_refused_retry_says_why(world, ana, scene):
 
 def test_reports_fold_and_download(world, ana, scene):
     text = ana.get(V1).text
-    assert text.count("<summary>Report of") == 4
+    assert text.count("<summary>Report of") == 6
     answer = ana.get(f"{V1}/reports/scan.json")
     assert answer.json["step"] == "scan"
     assert "attachment" in answer.headers["Content-Disposition"]
