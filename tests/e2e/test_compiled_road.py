@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from formats import manifest
-from registry import approvals
+from registry import approvals, bundles
 from registry.orm.catalog import CheckReport, Stage
 from registry.orm.image import Build, BuildState, Image
 from tests import factories
@@ -90,8 +90,10 @@ def test_versions_of_two_scikit_learns_are_served_from_one_image(installation, w
             factories.decide(session, request, world.vic)
             factories.decide(session, request, world.cora)
         shares = [factories.pinned(number, 25) for number in range(1, 5)]
-        factories.bundle(session, world, *shares, name="payments/all")
-        factories.bundle(session, world, factories.pinned(1, 50), factories.pinned(3, 50), name="payments/compiled")
+        every = factories.bundle(session, world, *shares, name="payments/all")
+        halves = factories.pinned(1, 50), factories.pinned(3, 50)
+        for made in (every, factories.bundle(session, world, *halves, name="payments/compiled")):
+            bundles.bake(session, made, actor=world.ana)
     code, _, said = installation.work()
     assert code == 0, said
 
