@@ -50,7 +50,7 @@ test: .venv/done ## The whole suite: both databases, engine and browser where th
 		then $(PYTEST) -n 2 --dist loadgroup; else tools/postgres $(PYTEST) -n 2 --dist loadgroup; fi
 
 soak: .venv/done ## The long forms of the tests
-	@COUNTERSIGN_SOAK=1 tools/postgres $(PYTEST) -m slow
+	@COUNTERSIGN_SOAK=1 tools/postgres $(PYTEST) -m "slow or soak"
 
 reproduce: .venv-run/done ## Bake the demo's image anew in two clean copies of this checkout, and compare
 	@test -e var/demo/countersign.db || CI=true $(MAKE) demo

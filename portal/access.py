@@ -132,11 +132,11 @@ def _bearer(header: str) -> Actor:
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer":
         raise Unauthenticated(f"{scheme} is not a way to sign in here", hint="Send Authorization: Bearer cs_...")
-    with db.reading() as unit:
-        row, actor = tokens.authenticate(unit, token.strip())
-        g.token = row
-    if row.last_used_at is None or clock.now() - row.last_used_at > tokens.TOUCH:
-        _stamp(tokens.touch, row.id)
+    with db.asking() as unit:
+        presented, actor = tokens.authenticate(unit, token.strip())
+        g.token = presented
+    if presented.last_used_at is None or clock.now() - presented.last_used_at > tokens.TOUCH:
+        _stamp(tokens.touch, presented.id)
     return actor
 
 

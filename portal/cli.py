@@ -40,7 +40,7 @@ def setup_link(username: str | None, *, if_empty: bool) -> None:
         raise Refused(error) from error
     except RegistryError as error:
         raise Refused(error) from error
-    click.echo(f"{here().settings.public_url.rstrip('/')}/setup/{secret}")
+    click.echo(f"{here().settings.public_url}/setup/{secret}")
 
 
 @database.command("upgrade")

@@ -6,7 +6,7 @@ units of ``separate()``. Nothing here spans a stream: call ``release()`` before 
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from flask import Flask, g, request
 from sqlalchemy.orm import Session
@@ -57,6 +57,11 @@ def rollback() -> None:
 def reading() -> AbstractContextManager[Session]:
     """A short read-only unit beside the request's."""
     return here().database.read()
+
+
+def asking() -> AbstractContextManager[Session]:
+    """For asking who asks: the request's unit where it only reads, else a short unit before the writer's lock."""
+    return nullcontext(session()) if request.method in SAFE else reading()
 
 
 @contextmanager

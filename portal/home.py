@@ -41,7 +41,7 @@ def index() -> str:
         role=next((role.value for role in FIRST if role in g.actor.roles), "none"),
         workers=jobs.alive_workers(session) if access.may(Permission.OPERATE) else None,
         released=catalog.search(session, approved, paging.Cursor(limit=5), actor=g.actor).items if sees else None,
-        url=here().settings.public_url.rstrip("/"),
+        url=here().settings.public_url,
     )
 
 

@@ -19,4 +19,4 @@ def local(target: str | None) -> str | None:
 
 def absolute(endpoint: str, **values: object) -> str:
     """A link to be sent or printed, on the address people use."""
-    return here().settings.public_url.rstrip("/") + url_for(endpoint, **values)  # type: ignore[arg-type]
+    return here().settings.public_url + url_for(endpoint, **values)  # type: ignore[arg-type]

@@ -195,6 +195,17 @@ def _refuse_bulk(state: ORMExecuteState) -> None:
             )
 
 
+# Made once: every write pays for them.
+_HEAD = sa.select(AuditHead.frontier).where(AuditHead.id == 1).with_for_update()
+_ADD_ENTRIES = sa.insert(AuditEntry)
+_ADD_PAYLOADS = sa.insert(AuditPayload)
+_MOVE_HEAD = (
+    sa.update(AuditHead)
+    .where(AuditHead.id == 1)
+    .values(size=sa.bindparam("new_size"), frontier=sa.bindparam("new_frontier"))
+)
+
+
 def _append(session: Session) -> None:
     if session.in_nested_transaction():
         return  # a savepoint; the outermost commit appends
@@ -210,8 +221,7 @@ def _append(session: Session) -> None:
     if not events:
         return
     # The last lock taken and nothing but the commit after it, so writers can queue here but never deadlock.
-    newest = sa.select(AuditHead.frontier).where(AuditHead.id == 1).with_for_update()
-    frontier = merkle.Frontier.from_bytes(session.scalars(newest).one())
+    frontier = merkle.Frontier.from_bytes(session.connection().execute(_HEAD).scalar_one())
     entries: list[dict[str, Any]] = []
     payloads: list[dict[str, Any]] = []
     for item in events:
@@ -233,14 +243,10 @@ def _append(session: Session) -> None:
         )
         payloads.append({"event_id": item.event_id, "salt": salt, "body": item.body})
         frontier = frontier.append(leaf)
-    session.execute(sa.insert(AuditEntry), entries)
-    session.execute(sa.insert(AuditPayload), payloads)
-    session.execute(
-        sa.update(AuditHead)
-        .where(AuditHead.id == 1)
-        .values(size=frontier.size, frontier=frontier.to_bytes())
-        .execution_options(synchronize_session=False)
-    )
+    connection = session.connection()  # plain rows: the session need not know them
+    connection.execute(_ADD_ENTRIES, entries)
+    connection.execute(_ADD_PAYLOADS, payloads)
+    connection.execute(_MOVE_HEAD, {"new_size": frontier.size, "new_frontier": frontier.to_bytes()})
 
 
 def commitment(salt: bytes, body: Any) -> str:

@@ -1,8 +1,9 @@
 """Registered models: registering, finding, describing; who may see what."""
 
 import re
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, func, or_, select
@@ -101,12 +102,23 @@ def visible_to(query: Query, actor: Actor) -> Query:
     return query.where(or_(RegisteredModel.visibility == Visibility.INTERNAL, RegisteredModel.team_id.in_(actor.teams)))
 
 
-def may_see(model: RegisteredModel, *, actor: Actor) -> bool:
+class Shown(Protocol):
+    """What decides who may know of a model: its row, or what was read of it."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def visibility(self) -> Visibility: ...
+    @property
+    def team_id(self) -> UUID: ...
+
+
+def may_see(model: Shown, *, actor: Actor) -> bool:
     """Whether the actor may know that the model exists."""
     return model.visibility is Visibility.INTERNAL or model.team_id in actor.teams
 
 
-def may_read_artifacts(session: Session, model: RegisteredModel, *, actor: Actor) -> bool:
+def may_read_artifacts(session: Session, model: Shown, *, actor: Actor) -> bool:
     """Artifacts are for the team, for teams that declared a use, and for those who must judge them."""
     if model.team_id in actor.teams:
         return True
@@ -136,10 +148,41 @@ def get_model(session: Session, full_name: str, *, actor: Actor, lock: bool = Fa
     return model
 
 
-def search(session: Session, filters: Filters, cursor: paging.Cursor, *, actor: Actor) -> paging.Page[RegisteredModel]:
+@dataclass(frozen=True)
+class ListedModel:
+    """A model as lists show it."""
+
+    id: UUID
+    full_name: str
+    purpose: str
+    task: str
+    contact: str
+    owner_id: UUID | None
+    visibility: Visibility
+    tier: str | None
+    versions_made: int
+    latest_approved: int | None
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def team_slug(self) -> str:
+        """The first half of its name."""
+        return self.full_name.partition("/")[0]
+
+    @property
+    def name(self) -> str:
+        """The second half."""
+        return self.full_name.partition("/")[2]
+
+
+_LISTED = select(*(getattr(RegisteredModel, field.name) for field in fields(ListedModel)))
+
+
+def search(session: Session, filters: Filters, cursor: paging.Cursor, *, actor: Actor) -> paging.Page[ListedModel]:
     """Models that hold every word asked for (a word may be the beginning of one), newest change first."""
     access.require(actor, Permission.READ)
-    query = visible_to(select(RegisteredModel), actor).options(joinedload(RegisteredModel.team))
+    query = visible_to(_LISTED, actor)
     for word in _words(filters.text)[:8]:
         matching = select(ModelTerm.model_id).where(ModelTerm.term >= word, ModelTerm.term < word + "\U0010ffff")
         query = query.where(RegisteredModel.id.in_(matching))
@@ -154,7 +197,7 @@ def search(session: Session, filters: Filters, cursor: paging.Cursor, *, actor: 
         query = query.where(RegisteredModel.id.in_(in_stage))
     if filters.mine:
         query = query.where(RegisteredModel.team_id.in_(actor.teams))
-    return paging.fetch(session, query, (RegisteredModel.updated_at, RegisteredModel.id), cursor)
+    return paging.fetch_as(ListedModel, session, query, (RegisteredModel.updated_at, RegisteredModel.id), cursor)
 
 
 def facets(session: Session, *, actor: Actor) -> dict[str, list[tuple[str, int]]]:

@@ -25,4 +25,4 @@ def new_id() -> UUID:
 
 def rfc3339(moment: datetime) -> str:
     """``2026-11-22T09:41:00Z``: UTC, whole seconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).isoformat()[:19] + "Z"

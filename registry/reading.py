@@ -3,9 +3,12 @@
 Services that change a version load it with :func:`registry.catalog.get_version`; this is for answering readers.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
@@ -21,14 +24,24 @@ from sqlalchemy import (
     select,
     union_all,
 )
-from sqlalchemy.orm import Session, load_only
+from sqlalchemy.orm import Session
 
 from registry import access, accounts, catalog, jobs
 from registry.access import Actor, Permission
 from registry.errors import NotFound
-from registry.orm.approval import ReleaseRequest
-from registry.orm.catalog import Alias, CheckReport, Metric, ModelVersion, RegisteredModel, VersionFile, VersionTag
-from registry.orm.job import Job
+from registry.orm.approval import ReleaseRequest, RequestState
+from registry.orm.catalog import (
+    Alias,
+    CheckReport,
+    Metric,
+    ModelVersion,
+    RegisteredModel,
+    Stage,
+    VersionFile,
+    VersionTag,
+    Visibility,
+)
+from registry.orm.job import Job, JobState
 
 
 @dataclass(frozen=True)
@@ -64,14 +77,65 @@ class CheckTold:
 
 
 @dataclass(frozen=True)
-class VersionRecord:
-    """A version with everything that is told of it. ``version`` lacks card text, lock and environment."""
+class ModelTold:
+    """Which model."""
 
-    version: ModelVersion
-    model: RegisteredModel
-    request: ReleaseRequest | None
+    id: UUID
+    full_name: str
+    visibility: Visibility
+    team_id: UUID
+
+
+@dataclass(frozen=True)
+class VersionTold:
+    """The version itself, without card text, lock and environment: they can be large. ``size`` in bytes."""
+
+    id: UUID
+    number: int
+    label: str
+    stage: Stage
+    stage_since: datetime
+    format: str
+    size: int
+    artifact_digest: str
+    release_digest: str | None
+    card_head: dict[str, Any]
+    params: dict[str, Any]
+    signature: dict[str, Any] | None
+    approved_until: datetime | None
+    author: str
+    uploader: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class RequestTold:
+    """A request for its release."""
+
+    id: UUID
+    state: RequestState
+    closed_at: datetime | None
+
+
+@dataclass(frozen=True)
+class JobTold:
+    """Its check."""
+
+    id: UUID
+    kind: str
+    state: JobState
+    error: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class VersionRecord:
+    """A version with everything that is told of it."""
+
+    version: VersionTold
+    model: ModelTold
+    request: RequestTold | None
     """The newest, open or not."""
-    job: Job | None
+    job: JobTold | None
     files: Sequence[FileTold]
     metrics: Sequence[MetricTold]
     tags: Mapping[str, str]
@@ -85,22 +149,25 @@ def read_version(session: Session, full_name: str, reference: str | int, *, acto
     """A version by the references of :func:`registry.catalog.get_version`, with its errors."""
     access.require(actor, Permission.READ)
     kind, value = catalog.reference_kind(str(reference))
-    found = session.execute(_VERSION[kind], {"full_name": full_name, "reference": value}).one_or_none()
-    if found is None or not catalog.may_see(found.RegisteredModel, actor=actor):
+    # Beside the session's own statements: nothing is changed here, so no row need be kept in it.
+    connection = session.connection()
+    found = connection.execute(_VERSION[kind], {"full_name": full_name, "reference": value}).one_or_none()
+    model = ModelTold(*found[_OF_MODEL]) if found else None
+    if found is None or model is None or not catalog.may_see(model, actor=actor):
         catalog.get_version(session, full_name, reference, actor=actor)  # knows in which words to refuse
         raise NotFound(f"{full_name} has no version {reference}")
-    version: ModelVersion = found.ModelVersion
+    version = VersionTold(*found[_OF_VERSION])
     parts: dict[str, list[Any]] = {part: [] for part in ("file", "metric", "tag", "alias", "check")}
-    for row in session.execute(_PARTS, {"version_id": version.id}):
+    for row in connection.execute(_PARTS, {"version_id": version.id}):
         parts[row.part].append(row)
     for part, rows in parts.items():
         rows.sort(key=lambda row: row.count if part == "check" else row.name)
     metrics = [MetricTold(m.name, m.value, m.text0, m.flag0, m.text1, m.flag1) for m in parts["metric"]]
     return VersionRecord(
         version=version,
-        model=found.RegisteredModel,
-        request=found.ReleaseRequest,
-        job=found.Job,
+        model=model,
+        request=RequestTold(*found[_OF_REQUEST]) if found.request_id else None,
+        job=JobTold(*found[_OF_JOB]) if found.job_id else None,
         files=[FileTold(file.name, file.text0, file.count) for file in parts["file"]],
         metrics=metrics,
         tags={tag.name: tag.text0 for tag in parts["tag"]},
@@ -114,11 +181,12 @@ def told_of(session: Session, version: ModelVersion, *, actor: Actor) -> Version
     """The record of a version that ``actor`` has just registered, from what is in memory: all its parts are loaded."""
     mentioned = {version.author, version.uploader, *(metric.declared_by for metric in version.metrics)}
     alone = mentioned == {actor.ref} and actor.person_id is not None
+    job = jobs.queued_here(session, version.id)
     return VersionRecord(
-        version=version,
-        model=version.model,
+        version=VersionTold(**{field.name: getattr(version, field.name) for field in fields(VersionTold)}),
+        model=ModelTold(**{field.name: getattr(version.model, field.name) for field in fields(ModelTold)}),
         request=None,
-        job=jobs.queued_here(session, version.id),
+        job=JobTold(job.id, job.kind, job.state, job.error) if job else None,
         files=sorted((FileTold(f.path, f.digest, f.size) for f in version.files), key=lambda file: file.path),
         metrics=sorted(
             (
@@ -137,35 +205,31 @@ def told_of(session: Session, version: ModelVersion, *, actor: Actor) -> Version
 # ----------------------------------------------------------------------------------------------- the statements
 
 
+_COLUMNS_OF_VERSION = [getattr(ModelVersion, field.name) for field in fields(VersionTold)]
+_COLUMNS_OF_MODEL = [getattr(RegisteredModel, field.name) for field in fields(ModelTold)]
+_COLUMNS_OF_REQUEST = [ReleaseRequest.id.label("request_id"), ReleaseRequest.state, ReleaseRequest.closed_at]
+_COLUMNS_OF_JOB = [Job.id.label("job_id"), Job.kind, Job.state, Job.error]
+_COLUMNS = (_COLUMNS_OF_VERSION, _COLUMNS_OF_MODEL, _COLUMNS_OF_REQUEST, _COLUMNS_OF_JOB)
+_ENDS = (0, *itertools.accumulate(len(columns) for columns in _COLUMNS))
+_OF_VERSION, _OF_MODEL, _OF_REQUEST, _OF_JOB = itertools.starmap(slice, itertools.pairwise(_ENDS))
+"""Where in a row of the statement each part is."""
+
+
 def _version_by(condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
     """Version, model, newest request and check; made once, because making it costs as much as running it."""
     newest = select(ReleaseRequest.id).where(ReleaseRequest.version_id == ModelVersion.id)
     newest = newest.order_by(ReleaseRequest.id.desc()).limit(1).correlate(ModelVersion)
     return (
-        select(ModelVersion, RegisteredModel, ReleaseRequest, Job)
+        select(*itertools.chain.from_iterable(_COLUMNS))
         .join(RegisteredModel, RegisteredModel.id == ModelVersion.model_id)
         .outerjoin(ReleaseRequest, ReleaseRequest.id == newest.scalar_subquery())
         .outerjoin(Job, Job.subject_id == ModelVersion.id)
         .where(RegisteredModel.full_name == bindparam("full_name"), condition)
         .order_by(ModelVersion.number.desc())
         .limit(1)
-        .options(*_TOLD)
     )
 
 
-_TOLD = (
-    # Card, lock and environment can be large, and no reader of this is told them.
-    load_only(
-        *(ModelVersion.number, ModelVersion.label, ModelVersion.stage, ModelVersion.stage_since),
-        *(ModelVersion.format, ModelVersion.size, ModelVersion.artifact_digest, ModelVersion.release_digest),
-        *(ModelVersion.card_head, ModelVersion.params, ModelVersion.signature, ModelVersion.approved_until),
-        *(ModelVersion.author, ModelVersion.uploader, ModelVersion.created_at),
-        raiseload=True,
-    ),
-    load_only(RegisteredModel.full_name, RegisteredModel.visibility, RegisteredModel.team_id, raiseload=True),
-    load_only(ReleaseRequest.state, ReleaseRequest.closed_at, raiseload=True),
-    load_only(Job.kind, Job.state, Job.error, raiseload=True),
-)
 _VERSION = {kind: _version_by(condition) for kind, condition in catalog.REFERENCES.items()}
 
 

@@ -125,6 +125,9 @@ class Settings:
             raise SettingsError("cannot start, mend these settings:\n" + "\n".join(f"  - {fault}" for fault in faults))
         return settings._with_development_key() if not settings.secret_key else settings
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "public_url", self.public_url.rstrip("/"))  # paths are put behind it
+
     def _faults(self) -> list[str]:
         faults = []
         if self.secret_key and len(self.secret_key) < 32:

@@ -2,7 +2,8 @@
 
 import hmac
 from collections.abc import Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, bindparam, or_, select
@@ -18,7 +19,15 @@ TOUCH = timedelta(minutes=1)
 
 _HOLDER = (
     select(
-        ApiToken,
+        ApiToken.id,
+        ApiToken.name,
+        ApiToken.secret_hash,
+        ApiToken.scopes,
+        ApiToken.person_id,
+        ApiToken.service_id,
+        ApiToken.expires_at,
+        ApiToken.revoked_at,
+        ApiToken.last_used_at,
         Person.username,
         Person.active,
         RoleGrant.role,
@@ -36,6 +45,17 @@ _HOLDER = (
     .where(ApiToken.handle == bindparam("handle"))
 )
 """A token and who holds it, a row for each of a person's roles and teams: one statement before every request."""
+
+
+@dataclass(frozen=True)
+class Presented:
+    """The token a request came with."""
+
+    id: UUID
+    name: str
+    scopes: list[str]
+    expires_at: datetime
+    last_used_at: datetime | None
 
 
 def create(
@@ -84,34 +104,35 @@ def create(
     return row, token
 
 
-def authenticate(session: Session, token: str) -> tuple[ApiToken, Actor]:
+def authenticate(session: Session, token: str) -> tuple[Presented, Actor]:
     """Whose token this is.
 
     :raises TokenRefused: unknown, revoked, expired, or its owner is disabled.
     """
     handle, secret = vault.split_token(token)
-    rows = session.execute(_HOLDER, {"handle": handle}).all()
-    row = rows[0].ApiToken if rows else None
+    # Beside the session's own statements: it keeps no row of this one, and every request pays for it.
+    rows = session.connection().execute(_HOLDER, {"handle": handle}).all()
+    row = rows[0] if rows else None
     if row is None or not hmac.compare_digest(row.secret_hash, vault.hash_secret(secret)) or row.revoked_at is not None:
         raise TokenRefused("the token is unknown or revoked", hint="Create a new one under Tokens.")
     if row.expires_at < clock.now():
         raise TokenRefused(f"the token expired on {row.expires_at:%d %B %Y}", hint="Create a new one under Tokens.")
-    holder = rows[0]
+    presented = Presented(row.id, row.name, row.scopes, row.expires_at, row.last_used_at)
     if row.service_id is not None:
-        if not holder.service_active:
+        if not row.service_active:
             raise TokenRefused("this service account is disabled", hint="Ask a member of its team.")
-        return row, Actor(
+        return presented, Actor(
             ref=f"service:{row.service_id.hex}",
-            name=holder.service_name,
+            name=row.service_name,
             roles=frozenset({Role.SCIENTIST}),
-            teams=frozenset({holder.service_team}),
+            teams=frozenset({row.service_team}),
             scopes=frozenset(row.scopes),
         )
-    if not holder.active:
+    if not row.active:
         raise TokenRefused("this account is disabled", hint="Ask an administrator.")
-    return row, Actor(
+    return presented, Actor(
         ref=f"person:{row.person_id.hex}",
-        name=holder.username,
+        name=row.username,
         person_id=row.person_id,
         roles=frozenset(each.role for each in rows if each.role and (each.confirmed_by is not None or each.bootstrap)),
         teams=frozenset(each.team_id for each in rows if each.team_id),

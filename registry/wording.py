@@ -1,11 +1,42 @@
 """How a version stands, and what comes next, in one sentence each: for pages, the API and the command line."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any, Protocol
 
 from registry import clock
-from registry.orm.approval import ReleaseRequest, RequestState
-from registry.orm.catalog import ModelVersion, Stage
-from registry.orm.job import Job, JobState
+from registry.orm.approval import RequestState
+from registry.orm.catalog import Stage
+from registry.orm.job import JobState
+
+
+class Staged(Protocol):
+    """What is asked of a version: its row, or what was read of it."""
+
+    @property
+    def stage(self) -> Stage: ...
+    @property
+    def stage_since(self) -> datetime: ...
+    @property
+    def approved_until(self) -> datetime | None: ...
+
+
+class Asked(Protocol):
+    """What is asked of a request for release."""
+
+    @property
+    def state(self) -> RequestState: ...
+    @property
+    def closed_at(self) -> datetime | None: ...
+
+
+class Tried(Protocol):
+    """What is asked of a job."""
+
+    @property
+    def state(self) -> JobState: ...
+    @property
+    def error(self) -> Mapping[str, Any] | None: ...
 
 
 def day(moment: datetime) -> str:
@@ -13,7 +44,7 @@ def day(moment: datetime) -> str:
     return f"{moment.day} {moment:%B %Y}"
 
 
-def status_sentence(version: ModelVersion, request: ReleaseRequest | None, job: Job | None) -> str:
+def status_sentence(version: Staged, request: Asked | None, job: Tried | None) -> str:
     """How the version stands.
 
     :param request: its newest request, where the caller has it.
@@ -45,7 +76,7 @@ def status_sentence(version: ModelVersion, request: ReleaseRequest | None, job: 
             return f"Retired on {since}."
 
 
-def _checking(job: Job | None) -> str:
+def _checking(job: Tried | None) -> str:
     if job is not None and job.state is JobState.RUNNING:
         return "The checks are running."
     if _message(job):
@@ -53,7 +84,7 @@ def _checking(job: Job | None) -> str:
     return "It waits for a worker to check it."
 
 
-def _ready(request: ReleaseRequest | None) -> str:
+def _ready(request: Asked | None) -> str:
     if request is not None and request.closed_at is not None:
         if request.state is RequestState.CHANGES_REQUESTED:
             return f"Checked; the reviewers asked for changes on {day(request.closed_at)}."
@@ -62,7 +93,7 @@ def _ready(request: ReleaseRequest | None) -> str:
     return "Checked, and not yet submitted for review."
 
 
-def _approved(version: ModelVersion) -> str:
+def _approved(version: Staged) -> str:
     how = "Approved with conditions" if version.stage is Stage.APPROVED_WITH_CONDITIONS else "Approved"
     if version.approved_until is None:
         return f"{how}."
@@ -71,11 +102,11 @@ def _approved(version: ModelVersion) -> str:
     return f"{how} until {day(version.approved_until)}."
 
 
-def _message(job: Job | None) -> str:
+def _message(job: Tried | None) -> str:
     return str((job.error or {}).get("message", "")).rstrip(".") if job is not None else ""
 
 
-def next_step(version: ModelVersion, request: ReleaseRequest | None, job: Job | None) -> str:
+def next_step(version: Staged, request: Asked | None, job: Tried | None) -> str:
     """What the version's owner does next, as an instruction."""
     match version.stage:
         case Stage.CHECKING:

@@ -1,5 +1,6 @@
 """Fixtures that every part's tests share: databases of both kinds, a store, and a small company of people."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -90,10 +91,17 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the engine look at what is on it, so they run one after another; those of a module share one browser."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests of the engine look at what is on it, so they run one after another; those of a module share one browser.
+
+    What is for a soak only is left out of other runs, not skipped: a skipped test is one that could not run.
+    """
     for item in items:
         if item.get_closest_marker("engine"):
             item.add_marker(pytest.mark.xdist_group("engine"))
         elif item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.xdist_group(f"browser {item.path.stem}"))
+    if not os.environ.get("COUNTERSIGN_SOAK"):
+        left_out = [item for item in items if item.get_closest_marker("soak")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]

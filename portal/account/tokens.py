@@ -71,7 +71,7 @@ def services() -> str | tuple[str, int] | BaseResponse:
 
 
 def _address() -> str:
-    return here().settings.public_url.rstrip("/")
+    return here().settings.public_url
 
 
 def _teams() -> list[Team]:

@@ -16,9 +16,9 @@ from portal.installation import here
 from registry import idempotency
 from registry.access import Actor
 from registry.errors import Invalid, NotFound, Unauthenticated
-from registry.orm.account import ApiToken
 from registry.settings import Settings
 from registry.store import LocalStore
+from registry.tokens import Presented
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class Call:
         return actor
 
     @property
-    def token(self) -> ApiToken:
+    def token(self) -> Presented:
         """The token itself."""
-        row: ApiToken = g.token
-        return row
+        presented: Presented = g.token
+        return presented
 
     @property
     def store(self) -> LocalStore:

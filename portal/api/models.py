@@ -29,9 +29,10 @@ def list_models(call: Call, query: ModelQuery) -> Answer:
     """
     filters = catalog.Filters(text=query.q, team=query.team, task=query.task, stage=query.stage)
     found = catalog.search(call.session, filters, query.place(), actor=call.actor)
-    owners = {ref for model in found.items if (ref := owner_ref(model))}
-    names = accounts.display_names(call.session, owners)
-    return Answer(ModelPage(items=[ModelDocument.of(model, names) for model in found.items], next=found.next))
+    owners = {model.id: owner_ref(model) for model in found.items}
+    names = accounts.display_names(call.session, {ref for ref in owners.values() if ref})
+    items = [ModelDocument.of(model, names.get(owners[model.id] or "")) for model in found.items]
+    return Answer(ModelPage(items=items, next=found.next))
 
 
 @operation(
@@ -88,8 +89,10 @@ def change_model(call: Call, team: str, name: str, body: ModelChange) -> Answer:
 
 
 def _answer(call: Call, model: RegisteredModel, *, status: int = 200, location: str | None = None) -> Answer:
-    names = accounts.display_names(call.session, {ref for ref in [owner_ref(model)] if ref})
-    return Answer(ModelDocument.of(model, names), status, revision=model.revision, location=location)
+    owner = owner_ref(model)
+    names = accounts.display_names(call.session, {owner} if owner else set())
+    document = ModelDocument.of(model, names.get(owner or ""))
+    return Answer(document, status, revision=model.revision, location=location)
 
 
 @operation(

@@ -10,7 +10,6 @@ from portal import db, nav
 from portal.catalog import bp, reading
 from portal.installation import here
 from registry import catalog, clock, paging
-from registry.orm.catalog import RegisteredModel
 
 PAGE = 25
 CSV_ROWS = 10_000
@@ -47,7 +46,7 @@ def index() -> str:
         asked=asked,
         groups=_groups(asked),
         filtered=any((asked.text, asked.team, asked.task, asked.stage, asked.mine)),
-        url=here().settings.public_url.rstrip("/"),
+        url=here().settings.public_url,
     )
 
 
@@ -81,12 +80,12 @@ def export() -> Response:
     writer.writerow(
         ["model", "team", "task", "purpose", "approved_version", "latest_version", "contact", "updated_at", "url"]
     )
-    root = here().settings.public_url.rstrip("/")
+    root = here().settings.public_url
     for model in _all(_filters()):
         row = [
-            *(model.full_name, model.team.slug, model.task, model.purpose, model.latest_approved or ""),
+            *(model.full_name, model.team_slug, model.task, model.purpose, model.latest_approved or ""),
             *(model.versions_made or "", model.contact, clock.rfc3339(model.updated_at)),
-            root + url_for("catalog.model", team=model.team.slug, name=model.name),
+            root + url_for("catalog.model", team=model.team_slug, name=model.name),
         ]
         writer.writerow([cell(value) for value in row])
     response = current_app.response_class(sheet.getvalue(), mimetype="text/csv")
@@ -94,7 +93,7 @@ def export() -> Response:
     return response
 
 
-def _all(asked: catalog.Filters) -> Iterator[RegisteredModel]:
+def _all(asked: catalog.Filters) -> Iterator[catalog.ListedModel]:
     after, count = None, 0
     while count < CSV_ROWS:
         page = catalog.search(db.session(), asked, paging.Cursor(paging.MAX_LIMIT, after), actor=g.actor)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, joinedload, load_only
 
 from registry import catalog, lineage, proofs
 from registry.access import Actor
+from registry.catalog import ListedModel
 from registry.orm.account import Team
 from registry.orm.approval import ReleaseRequest
 from registry.orm.audit import AuditEntry, AuditPayload
@@ -22,7 +23,7 @@ ON_THE_WAY = (Stage.IN_REVIEW, Stage.READY, Stage.CHECKING, Stage.CHECK_FAILED)
 BUILDS_LOOKED_AT = 20
 
 
-def newest_approved(session: Session, models: Sequence[RegisteredModel]) -> dict[UUID, ModelVersion]:
+def newest_approved(session: Session, models: Sequence[RegisteredModel | ListedModel]) -> dict[UUID, ModelVersion]:
     """Model id to its newest approved version: number, stage and expiry only."""
     ids = [model.id for model in models if model.latest_approved is not None]
     if not ids:

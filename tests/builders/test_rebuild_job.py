@@ -1,7 +1,6 @@
 """A rebuild as a job, and freeing before it: what a worker records and what lies in its folders afterwards."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -122,8 +121,7 @@ def test_a_worker_frees_nothing_it_could_not_rebuild(world, platform, image):
     assert list((platform.layers.root / "layers").iterdir())
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not os.environ.get("COUNTERSIGN_SOAK"), reason="its parts run in test_rebuild.py: make soak")
+@pytest.mark.soak  # its parts run in test_rebuild.py
 def test_make_reproduce_says_equal_or_the_first_difference(world, baked, platform, image, tmp_path):  # noqa: F811
     if not world.database.is_sqlite:
         pytest.skip("it reads an installation on embedded defaults")

@@ -97,8 +97,7 @@ def test_a_release_adds_its_models_bytes_and_little_more(images):
     assert grown < model + 1 * MB, f"a model of {model} bytes made storage grow by {grown}"
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not os.environ.get("COUNTERSIGN_SOAK"), reason="compiles three libraries anew: make soak")
+@pytest.mark.soak  # compiles three libraries anew
 def test_what_was_freed_is_baked_anew_with_the_same_bytes(installation, world, images):
     """Freed are the layers that only the old image has; the rebuild, without network, brings them back."""
     (old, _), (current, _), _ = images

@@ -17,8 +17,7 @@ from tests.factories import World
 pytestmark = [
     pytest.mark.index,
     pytest.mark.engine,
-    pytest.mark.slow,
-    pytest.mark.skipif(not os.environ.get("COUNTERSIGN_SOAK"), reason="minutes long: make soak"),
+    pytest.mark.soak,  # minutes long
 ]
 
 

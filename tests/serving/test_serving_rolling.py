@@ -18,10 +18,8 @@ class Proxy:
         self.leaving = set()
 
     def infer(self, number):
-        for place in range(len(self.backends)):
-            backend = self.backends[(number + place) % len(self.backends)]
-            if backend in self.leaving:
-                continue
+        while ready := [backend for backend in self.backends if backend not in self.leaving]:
+            backend = ready[number % len(ready)]
             response = backend.infer("matrix", si.matrix_input([[0.5, 1.0, 1.5, 2.0]]))
             if response.status_code != 503:
                 return response

@@ -70,6 +70,17 @@ def test_every_format_gives_the_models_own_answers(image, trained, tmp_path, com
             'rows 8192 to 9000: input "age": element 808 is the string',
         ),
     ],
+    ids=[
+        "no route",
+        "split",
+        "other route",
+        "other version",
+        "empty",
+        "ragged",
+        "other column",
+        "other key",
+        "late row",
+    ],
 )
 def test_what_does_not_fit_is_named_and_nothing_is_written(image, tmp_path, content, options, told):
     source, target = tmp_path / "in.csv", tmp_path / "out.csv"

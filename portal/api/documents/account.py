@@ -8,6 +8,7 @@ from portal.api.documents.base import Document, Input, Moment, Page
 from registry import tokens
 from registry.access import ALL_SCOPES, Actor
 from registry.orm.account import ApiToken
+from registry.tokens import Presented
 
 Scope = Annotated[str, Field(json_schema_extra={"enum": list(ALL_SCOPES)})]
 
@@ -98,7 +99,7 @@ class IdentityDocument(Document):
     token: TokenBrief
 
     @classmethod
-    def of(cls, actor: Actor, token: ApiToken, teams: list[str]) -> "IdentityDocument":
+    def of(cls, actor: Actor, token: Presented, teams: list[str]) -> "IdentityDocument":
         """From the actor and the token they came with."""
         return cls(
             actor=actor.ref,

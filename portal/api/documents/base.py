@@ -1,6 +1,6 @@
 """What all bodies share: strict input, times, digests, pages, and the problem document."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Generic, TypeVar
 
@@ -60,7 +60,7 @@ class Listing(BaseModel):
 class Page(Document, Generic[Item]):
     """Some items; the rest begins at `next`."""
 
-    items: Sequence[Item]
+    items: list[Item]
     next: str | None
     """Cursor of the following page; null on the last."""
 
@@ -92,7 +92,7 @@ class Problem(Document):
 
 def page(path: str) -> str:
     """The address people open in a browser, for a page of the portal."""
-    return here().settings.public_url.rstrip("/") + path
+    return here().settings.public_url + path
 
 
 def name_of(names: Mapping[str, str], ref: str) -> str:

@@ -1,11 +1,11 @@
 """Registered models as JSON."""
 
-from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from portal.api.documents.base import Document, FullName, Input, Link, Listing, Moment, Page, page
+from registry.catalog import ListedModel
 from registry.orm.catalog import RegisteredModel, Stage, Visibility
 
 Seen = Literal["internal", "private"]
@@ -33,15 +33,15 @@ class ModelDocument(Document):
     url: Link
 
     @classmethod
-    def of(cls, model: RegisteredModel, names: Mapping[str, str]) -> "ModelDocument":
-        """From a row; ``names`` knows its owner."""
+    def of(cls, model: RegisteredModel | ListedModel, owner: str | None) -> "ModelDocument":
+        """From a row and the name of its owner."""
         return cls(
             name=model.full_name,
             team=model.full_name.partition("/")[0],
             purpose=model.purpose,
             task=model.task,
             contact=model.contact,
-            owner=names.get(owner_ref(model) or ""),
+            owner=owner,
             visibility=model.visibility.value,
             tier=model.tier,
             latest=model.versions_made or None,
@@ -52,7 +52,7 @@ class ModelDocument(Document):
         )
 
 
-def owner_ref(model: RegisteredModel) -> str | None:
+def owner_ref(model: RegisteredModel | ListedModel) -> str | None:
     """The owner as audit entries name people."""
     return f"person:{model.owner_id.hex}" if model.owner_id else None
 

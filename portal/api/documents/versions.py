@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from portal.api.documents.base import Digest, Document, FullName, Link, Moment, Page, name_of, page
 from registry import wording
 from registry.orm.catalog import ModelVersion
-from registry.reading import VersionRecord
+from registry.reading import VersionRecord, VersionTold
 
 
 class FileDocument(Document):
@@ -143,7 +143,7 @@ def document(record: VersionRecord) -> VersionDocument:
 
 
 def _common(
-    version: ModelVersion,
+    version: ModelVersion | VersionTold,
     full_name: str,
     names: Mapping[str, str],
     metrics: list[dict[str, Any]],

@@ -98,6 +98,7 @@ def test_a_pipeline_names_the_author(world, app):
         service = factories.service(session, world)
         session.flush()
         _, secret = tokens.create(session, actor=world.ana, name="ci", scopes=["read", "push"], days=1, service=service)
+        session.flush()
         acting = tokens.authenticate(session, secret)[1]
     told = Caller(app.test_client(), secret).post(f"{MODEL}/versions", content(world, actor=acting, author="ben"))
     assert (told.get_json()["author"], told.get_json()["uploaded_by"]) == ("ben", "payments/pipeline")
