@@ -12,8 +12,6 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import sqlalchemy as sa
-
 PREFIX = "COUNTERSIGN_"
 GIB = 1 << 30
 
@@ -190,7 +188,9 @@ def _convert(kind: Any, text: str) -> Any:
 
 
 def _backend(url: str) -> str | None:
+    from sqlalchemy import exc, make_url  # noqa: PLC0415 - half a second, which `make run` without a URL does not wait
+
     try:
-        return sa.make_url(url).get_backend_name()
-    except sa.exc.ArgumentError:
+        return make_url(url).get_backend_name()
+    except exc.ArgumentError:
         return None

@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, PlainSerializer, WithJsonSchema
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
+from portal.api.documents import docstrings
 from portal.installation import here
 from registry import clock, paging
 
@@ -24,28 +27,38 @@ Slug = Annotated[str, Field(pattern=f"^{SLUG}$")]
 Link = Annotated[str, Field(description="Its page in the portal.")]
 
 
-class Document(BaseModel):
+class Described(BaseModel):
+    """A body whose members are described by the strings below them."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = handler(core_schema)
+        members = handler.resolve_ref_schema(schema).get("properties", {})
+        for name, text in docstrings.of(cls).items():
+            members[name].setdefault("description", text)
+        return schema
+
+
+class Document(Described):
     """Something the API answers. Members may be added within v1, never taken away."""
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True)
 
 
-class Input(BaseModel):
+class Input(Described):
     """Something the API is sent: types are not guessed, and unknown members are refused."""
 
-    model_config = ConfigDict(
-        frozen=True, strict=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 
 class Nothing(Input):
     """An act that needs no words."""
 
 
-class Listing(BaseModel):
+class Listing(Described):
     """What every list can be asked."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     limit: Annotated[int, Field(ge=1, le=paging.MAX_LIMIT)] = paging.DEFAULT_LIMIT
     """Most items of one page."""

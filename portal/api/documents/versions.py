@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from portal.api.documents.base import Digest, Document, FullName, Link, Moment, Page, name_of, page
+from portal.api.documents.base import Described, Digest, Document, FullName, Link, Moment, Page, name_of, page
 from registry import wording
 from registry.orm.catalog import ModelVersion
 from registry.reading import VersionRecord, VersionTold
@@ -176,10 +176,10 @@ def _common(
     }
 
 
-class DiffQuery(BaseModel):
+class DiffQuery(Described):
     """What to compare with."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     base: Annotated[str, Field(min_length=1, max_length=210)] | None = None
     """A version of the same model as in the path, or `team/model:3` or `team/model@sha256:...` of another."""
