@@ -106,8 +106,12 @@ def chosen(points: list[str]) -> list[str]:
     """The points to die at: all of them in a soak; else the last of each kind, and the first commit."""
     if os.environ.get("COUNTERSIGN_SOAK"):
         return points
-    last = {point.rpartition(":")[0]: point for point in points}
-    return [point for point in points if point == last[point.rpartition(":")[0]] or point == "after-commit:1"]
+    return sorted({"after-commit:1", *({_kind(point): point for point in points}.values())})
+
+
+def _kind(point: str) -> str:
+    """Steps of a check are of one kind: each is kept by the same commit."""
+    return "step" if point.startswith("step-") else point.partition(":")[0]
 
 
 @pytest.fixture(scope="session")
