@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,9 +20,10 @@ from sqlalchemy.orm import Session
 from bench.figures import NotMeasured
 from bench.installation import HOME, TEAM, Installation
 from bench.processes import Watch
+from builders.layers import LayerStore
 from registry import approvals, catalog, clock
 from registry.orm.approval import Outcome
-from registry.orm.image import Build, BuildState, Bundle
+from registry.orm.image import Build, BuildState, Bundle, Image
 from registry.orm.job import Job
 from tools.stack import ROOT
 
@@ -170,6 +172,25 @@ def _ready(place: Installation, summary: Path) -> None:
     address = json.loads(summary.read_text())["rest_url"]
     with urllib.request.urlopen(f"{address}/v2/health/ready", timeout=30) as answer:
         answer.read()
+
+
+def image_sizes(place: Installation) -> tuple[int, int, int]:
+    """Bytes of the newest image's base, of what it adds to that, and of that compressed as registries keep it."""
+    layers = LayerStore(place.folder / "layers")
+    with place.database.read() as session:
+        told = session.scalars(select(Image.layers).order_by(Image.created_at.desc()).limit(1)).one()
+    added = [layer for layer in told if layer["role"] != "base"]
+    compressed = sum(_gzipped(layers.path(layer["diff_id"])) for layer in added)
+    base = sum(layer["size"] for layer in told) - sum(layer["size"] for layer in added)
+    return base, sum(layer["size"] for layer in added), compressed
+
+
+def _gzipped(path: Path) -> int:
+    squeezed, size = zlib.compressobj(6, wbits=31), 0
+    with path.open("rb") as layer:
+        while part := layer.read(1 << 20):
+            size += len(squeezed.compress(part))
+    return size + len(squeezed.flush())
 
 
 def _job_seconds(session: Session, subject_id: Any) -> tuple[float, float]:

@@ -37,6 +37,7 @@ def _on(isolation: str, folder: Path, options: Options, result: Result) -> None:
             checks.append(journey.check_seconds(place, pushes[-1].number))
             with journey.approved_and_served(place, pushes[-1].number) as found:
                 served.append(found)
+        sizes = journey.image_sizes(place)
     result.notes.append(f"{isolation}: the first round took {pushes[0].total:.1f} s and {served[0].total:.1f} s")
     del bare[0], pushes[0], checks[0], served[0]
     limit = statistics.median(bare)
@@ -50,6 +51,12 @@ def _on(isolation: str, folder: Path, options: Options, result: Result) -> None:
         )
     )
     result.figures.append(_figure(f"last approval to first 200, {isolation}", served, limit, Target(8), parts))
+    if isolation == "container":  # a process's image stands on the host's own files
+        base, added, compressed = (size / 1e6 for size in sizes)
+        for what, size, most in (("unpacked", added, 250), ("compressed", compressed, 90)):
+            result.figures.append(
+                Figure(f"compiled image adds, {what}", size, "MB", base, "base, unpacked", Target(most))
+            )
 
 
 def _figure(
