@@ -230,6 +230,29 @@ class Api:
             return b""
         return response.content if response.status_code == 206 else response.content[offset:]
 
+    # --- known vulnerabilities
+
+    def advisories(self) -> Iterator[models.Advisory]:
+        return (models.Advisory.from_wire(item) for item in self._pages(f"{_V1}/advisories", {}))
+
+    def advisory(self, advisory_id: str) -> models.Advisory:
+        return models.Advisory.from_wire(self._get(f"{_V1}/advisories/{quote(advisory_id, safe='')}"))
+
+    def import_advisories(self, digest: str, body: FileBody | bytes) -> models.AdvisoryBundle:
+        """Send a bundle once; a body is read while it travels, so repeating is the caller's business."""
+        response = self.transport.request(
+            "PUT",
+            f"{_V1}/advisories/bundles/{digest}",
+            body=body,
+            headers={"Content-Type": "application/zip"},
+            attempts=1,
+            patience=_UPLOAD_PATIENCE,
+        )
+        return models.AdvisoryBundle.from_wire(_json(response))
+
+    def advisory_bundle(self, digest: str) -> models.AdvisoryBundle:
+        return models.AdvisoryBundle.from_wire(self._get(f"{_V1}/advisories/bundles/{quote(digest, safe='')}"))
+
     # --- tokens
 
     def tokens(self) -> Iterator[models.Token]:

@@ -351,6 +351,29 @@ class Client:
         """The log as it stands, or, with ``follow``, as it grows until the build has ended."""
         return waiting.log(self.api, build_id, follow=follow)
 
+    # --- known vulnerabilities
+
+    def import_advisories(self, path: str | Path, *, on_progress: OnProgress = silent) -> models.AdvisoryBundle:
+        """Send a bundle of OSV records, `all.zip` of the PyPI ecosystem as osv.dev publishes it; a worker imports it."""
+        self._require_token()
+        return uploading.send_advisories(self.api, Path(path), on_progress)
+
+    def wait_advisories(self, bundle: models.AdvisoryBundle, *, timeout: float = 600.0) -> models.AdvisoryBundle:
+        """Wait until a bundle is imported.
+
+        :raises Rejected: it was refused; the message names the faulty records.
+        :raises StillPending: ``timeout`` seconds went by first.
+        """
+        return waiting.for_advisories(lambda: self.api.advisory_bundle(bundle.digest), timeout)
+
+    def advisories(self) -> Iterator[models.Advisory]:
+        """Known vulnerabilities in what versions and images hold, worst first, fetched page by page."""
+        return self.api.advisories()
+
+    def advisory(self, advisory_id: str) -> models.Advisory:
+        """One of them, with the versions and images it is about."""
+        return self.api.advisory(advisory_id)
+
     # --- tokens
 
     def tokens(self) -> Iterator[models.Token]:

@@ -8,7 +8,7 @@ from typing import TypeVar
 from countersign import transport
 from countersign.api import Api
 from countersign.errors import Conflict, Rejected, StillPending, Unusable, VerificationError
-from countersign.models import UNCHECKED_STAGES, Build, Rebuild, Version
+from countersign.models import UNCHECKED_STAGES, AdvisoryBundle, Build, Rebuild, Version
 
 GOALS = ("ready", "approved")
 
@@ -115,6 +115,27 @@ def for_rebuild(read: Callable[[], Rebuild], timeout: float) -> Rebuild:
     raise StillPending(
         f"the rebuild of {rebuild.image_digest} has not ended after {timeout:.0f} s",
         hint=f"It goes on without you. See {rebuild.url}",
+    )
+
+
+def for_advisories(read: Callable[[], AdvisoryBundle], timeout: float) -> AdvisoryBundle:
+    """Read a bundle of advisories until it is imported.
+
+    :raises Rejected: it was refused.
+    :raises StillPending: ``timeout`` seconds went by first.
+    """
+    for bundle in _poll(read, timeout, slowest=5.0):
+        if bundle.state == "refused":
+            error = bundle.error or {}
+            raise Rejected(
+                f"the bundle was refused: {error.get('message') or 'no reason given'}",
+                hint=str(error.get("hint") or ""),
+                code=str(error.get("code") or "bad-advisory-bundle"),
+            )
+        if bundle.state == "done":
+            return bundle
+    raise StillPending(
+        f"{bundle.digest} is not imported after {timeout:.0f} s", hint=f"It goes on without you. See {bundle.url}"
     )
 
 
