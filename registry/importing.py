@@ -190,12 +190,8 @@ def _sliced(items: Sequence[T]) -> Iterator[Sequence[T]]:
 
 def _void(session: Session, wheel_ids: set[Any]) -> None:
     """What was signed before something became known of a wheel is signed anew."""
-    query = (
-        select(ReleaseRequest)
-        .join(VersionWheel, VersionWheel.version_id == ReleaseRequest.version_id)
-        .where(ReleaseRequest.state == RequestState.OPEN)
-        .distinct()
-    )
+    open_ones = select(ReleaseRequest).where(ReleaseRequest.state == RequestState.OPEN)
     for some in _sliced(sorted(wheel_ids)):
-        for open_one in session.scalars(query.where(VersionWheel.wheel_id.in_(some))):
-            approvals.void(session, open_one, actor=SYSTEM, reason="an advisory about one of its libraries came in")
+        holding = select(VersionWheel.version_id).where(VersionWheel.wheel_id.in_(some))
+        for asked in session.scalars(open_ones.where(ReleaseRequest.version_id.in_(holding))):
+            approvals.void(session, asked, actor=SYSTEM, reason="an advisory about one of its libraries came in")

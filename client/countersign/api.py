@@ -8,6 +8,7 @@ from urllib.parse import quote
 import requests
 
 from countersign import models
+from countersign.advisories import Advisory, AdvisoryBundle
 from countersign.errors import NotFound, UnexpectedAnswer
 from countersign.refs import Ref
 from countersign.transport import FileBody, Transport
@@ -232,13 +233,13 @@ class Api:
 
     # --- known vulnerabilities
 
-    def advisories(self) -> Iterator[models.Advisory]:
-        return (models.Advisory.from_wire(item) for item in self._pages(f"{_V1}/advisories", {}))
+    def advisories(self) -> Iterator[Advisory]:
+        return (Advisory.from_wire(item) for item in self._pages(f"{_V1}/advisories", {}))
 
-    def advisory(self, advisory_id: str) -> models.Advisory:
-        return models.Advisory.from_wire(self._get(f"{_V1}/advisories/{quote(advisory_id, safe='')}"))
+    def advisory(self, advisory_id: str) -> Advisory:
+        return Advisory.from_wire(self._get(f"{_V1}/advisories/{quote(advisory_id, safe='')}"))
 
-    def import_advisories(self, digest: str, body: FileBody | bytes) -> models.AdvisoryBundle:
+    def import_advisories(self, digest: str, body: FileBody | bytes) -> AdvisoryBundle:
         """Send a bundle once; a body is read while it travels, so repeating is the caller's business."""
         response = self.transport.request(
             "PUT",
@@ -248,10 +249,10 @@ class Api:
             attempts=1,
             patience=_UPLOAD_PATIENCE,
         )
-        return models.AdvisoryBundle.from_wire(_json(response))
+        return AdvisoryBundle.from_wire(_json(response))
 
-    def advisory_bundle(self, digest: str) -> models.AdvisoryBundle:
-        return models.AdvisoryBundle.from_wire(self._get(f"{_V1}/advisories/bundles/{quote(digest, safe='')}"))
+    def advisory_bundle(self, digest: str) -> AdvisoryBundle:
+        return AdvisoryBundle.from_wire(self._get(f"{_V1}/advisories/bundles/{quote(digest, safe='')}"))
 
     # --- tokens
 

@@ -356,38 +356,6 @@ class Image(Record):
     isolation: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class AdvisoryBundle(Record):
-    """A file of known vulnerabilities that was sent: `queued`, `done` or `refused`, and then ``error`` says why."""
-
-    digest: str
-    state: str = ""
-    in_force: bool = False
-    records: int | None = None
-    newest_at: str | None = None
-    stale_at: str | None = None
-    error: Mapping[str, Any] | None = None
-    url: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Advisory(Record):
-    """A known vulnerability in a library that a lock or an image holds."""
-
-    id: str
-    summary: str = ""
-    severity: str = ""
-    packages: tuple[str, ...] = ()
-    versions: int = 0
-    images: int = 0
-    current_images: int = 0
-    blocks: bool = False
-    waiver: Mapping[str, Any] | None = None
-    in_versions: tuple[Mapping[str, Any], ...] = ()
-    in_images: tuple[Mapping[str, Any], ...] = ()
-    url: str = ""
-
-
 def walk(page: Any) -> Iterator[Any]:
     """The ``items`` of one page of a list.
 

@@ -12,7 +12,6 @@ from countersign.api import Api
 from countersign.collecting import Content
 from countersign.errors import CountersignError, Unusable, VerificationError
 from countersign.formats import digest as digests
-from countersign.models import AdvisoryBundle
 from countersign.progress import HASHING, SENDING, SENT, STORED, OnProgress, Progress
 
 
@@ -89,31 +88,14 @@ def _send(api: Api, item: Item, on_progress: OnProgress) -> int:
             return item.size
 
 
-def send_advisories(api: Api, path: Path, on_progress: OnProgress) -> AdvisoryBundle:
-    """Send a bundle of advisories; a cut one is sent again from the start, which asks for its import once only."""
-    (item,) = hash_files({path.name: path}, on_progress)
-    attempt = 0
-    while True:
-        attempt += 1
-        try:
-            with _body(item, on_progress) as body:
-                sent = api.import_advisories(item.digest, body)
-        except CountersignError as error:
-            if attempt == transport.ATTEMPTS or not transport.may_repeat(error):
-                raise
-            api.transport.wait_to_repeat(attempt, error)
-        else:
-            on_progress(Progress(item.path, SENT, item.size, item.size))
-            return sent
-
-
 def _put(api: Api, item: Item, on_progress: OnProgress) -> None:
-    with _body(item, on_progress) as body:
+    with body_of(item, on_progress) as body:
         api.put_blob(item.digest, body)
 
 
 @contextmanager
-def _body(item: Item, on_progress: OnProgress) -> Iterator[transport.FileBody | bytes]:
+def body_of(item: Item, on_progress: OnProgress) -> Iterator[transport.FileBody | bytes]:
+    """The bytes of an item as they travel."""
     sent = 0
 
     def advance(count: int) -> None:

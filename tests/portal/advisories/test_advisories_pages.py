@@ -88,7 +88,7 @@ def test_compliance_waives_and_ends_it(world, visit, released):
     assert f"{BAD.id} (high) is about numpy 2.4.1 in an image in front" in words(cora.get("/").text)
     wrong = cora.submit(f"{path}/waivers", {"owner": "ghost", "reason": "Not reachable.", "days": "30"}, page=path)
     assert wrong.status_code == 422
-    assert "nobody active is called ghost" in words(wrong.text)
+    assert "Nobody active is called ghost." in words(wrong.text)
     assert "Not reachable." in wrong.text
     assert cora.submit(f"{path}/waivers", {"owner": "Ana", "reason": "", "days": "0"}, page=path).status_code == 422
     done = cora.submit(f"{path}/waivers", {"owner": "Ana", "reason": "Not reachable.", "days": "30"}, page=path)
