@@ -147,7 +147,7 @@ def _notices(facts: Facts) -> Gate:
 
 
 def _wheels(standing: Standing, facts: Facts) -> Gate:
-    code, title, count = "advisories", "No known vulnerability stands against it", len(standing.open)
+    code, title, count = "advisories", "Known vulnerabilities", len(standing.open)
     if standing.blocking:
         worst = _join([f"{item.id} ({item.severity.word}) in {item.wheel}" for item in standing.blocking])
         return Gate(
