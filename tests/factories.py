@@ -41,7 +41,7 @@ from registry.matching import Range
 from registry.orm.account import Person, Role, ServiceAccount
 from registry.orm.advisory import Severity
 from registry.orm.approval import Decision, Outcome, ReleaseRequest
-from registry.orm.catalog import ModelVersion, RegisteredModel, Visibility
+from registry.orm.catalog import Blob, ModelVersion, RegisteredModel, Visibility
 from registry.orm.image import Build, Bundle, Image, Rebuild
 from registry.orm.job import Job
 from registry.settings import Settings
@@ -459,6 +459,7 @@ def import_advisories(
     digest = digests.of_bytes(f"bundle {next(_numbers)}".encode())
     bundle = importing.request(session, actor=actor, digest=digest, size=1_000, settings=settings)
     session.delete(job_of(session, bundle.id))  # done here, and no worker's to claim
+    session.delete(session.get_one(Blob, digest))  # there is no such file
     return importing.take_over(session, bundle, importing.Contents(len(listed), newest or clock.now(), listed))
 
 

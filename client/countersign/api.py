@@ -245,7 +245,7 @@ class Api:
             "PUT",
             f"{_V1}/advisories/bundles/{digest}",
             body=body,
-            headers={"Content-Type": "application/zip"},
+            headers={"Content-Type": "application/octet-stream"},
             attempts=1,
             patience=_UPLOAD_PATIENCE,
         )

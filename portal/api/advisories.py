@@ -52,7 +52,7 @@ def list_bundles(call: Call, query: Listing) -> Answer:
     "/advisories/bundles/<digest>",
     answers={202: AdvisoryBundleDocument},
     needs=Permission.IMPORT_ADVISORIES,
-    raw="application/zip",
+    raw="application/octet-stream",
     refuses=(Invalid, DigestMismatch, TooLarge, StorageFull, Blocked),
 )
 def import_bundle(call: Call, digest: str) -> Answer:

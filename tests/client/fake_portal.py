@@ -321,7 +321,7 @@ class Portal(Served):
         return 200, rebuild
 
     def put_advisories(self, item: str, body: bytes, headers: dict[str, str], **_: Any) -> Any:
-        assert headers["content-type"] == "application/zip"
+        assert headers["content-type"] == "application/octet-stream"
         if "sha256:" + hashlib.sha256(body).hexdigest() != item:
             raise Answer(422, "digest-mismatch", "the bytes are others")
         self.advisories[item] = {"digest": item, "state": "queued", "url": f"{self.url}/advisories/imports"}
