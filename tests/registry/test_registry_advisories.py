@@ -7,7 +7,7 @@ import sqlalchemy as sa
 import time_machine
 from sqlalchemy import select
 
-from registry import advisories, approvals, clock, importing, paging, policies, recall, waiting, waivers
+from registry import advisories, approvals, clock, importing, policies, recall, waivers
 from registry.errors import Blocked, Conflict, Invalid, NotFound
 from registry.orm.advisory import AdvisoryHead, BundleState, Finding, Severity, Waiver
 from registry.orm.approval import Outcome
@@ -17,34 +17,15 @@ from registry.orm.job import Job, JobKind
 from registry.settings import Settings
 from tests import factories
 from tests.factories import advisory
+from tests.registry.advising import BAD, MILD, bring, standing, waive
 from tests.registry.reviewing import decide, state
-from tests.support import bodies_of, refused
-
-BAD = advisory("GHSA-bad0-0000-0001", "numpy", fixed="2.4.2")
-"""About the one wheel of the factories' locks, numpy 2.4.1."""
-MILD = advisory("GHSA-mild-0000-0001", "numpy", severity=Severity.LOW, score=2.0)
-
-
-def bring(world, *records, **limits):
-    with world.write() as session:
-        return factories.import_advisories(session, *records, actor=world.ops, **limits)
-
-
-def standing(world, number=1):
-    with world.read() as session:
-        return advisories.of_version(session, world.version(session, number))
+from tests.support import at_once, bodies_of, refused
 
 
 def gate(world, number=1):
     with world.read() as session:
         gates = {found.code: found for found in approvals.gates_of(session, world.request(session, number))}
         return gates["advisories"]
-
-
-def waive(world, name="GHSA-bad0-0000-0001", days=30, owner="ana"):
-    with world.write() as session:
-        found = recall.get(session, name, actor=world.cora)
-        return waivers.waive(session, found, actor=world.cora, owner=owner, reason="Not reachable.", days=days)
 
 
 def answer(world, about):
@@ -313,6 +294,18 @@ def test_a_bundle_that_was_followed_by_a_newer_one_is_not_taken_again(world):
     )
 
 
+def test_a_lock_that_is_made_beside_an_import_is_compared_with_what_comes_into_force(world):
+    with world.write() as session:
+        factories.checking_version(session, world)
+
+    def pass_checks():
+        with world.write() as session:
+            factories.check(session, world.version(session))
+
+    assert [answer for answer in at_once(pass_checks, lambda: bring(world, BAD)) if isinstance(answer, Exception)] == []
+    assert standing(world).state == "vulnerable"
+
+
 def test_the_number_of_queries_does_not_grow_with_what_is_held(world):
     def statements():
         seen = []
@@ -334,73 +327,3 @@ def test_the_number_of_queries_does_not_grow_with_what_is_held(world):
                 signature=factories.signature_document(),
             )  # fmt: skip
     assert statements() == before
-
-
-# --------------------------------------------------------------------------------------------------------- recall
-
-
-def release(world, wheel="numpy@2.4.1", **fields):
-    """Version by version, an image that holds ``wheel``; returns its digest."""
-    with world.write() as session:
-        factories.approved_version(session, world, **fields)
-        build = session.scalars(select(Build).order_by(Build.id.desc())).first()
-        return factories.released_image(session, build, sbom={"components": [{"purl": f"pkg:pypi/{wheel}"}]}).digest
-
-
-def items(world, name="cora"):
-    with world.read() as session:
-        return recall.listing(session, paging.Cursor(), actor=world.actors[name]).items
-
-
-def test_one_item_per_advisory_worst_first_with_what_it_touches(world):
-    old = release(world)
-    new = release(world)
-    bring(world, MILD, BAD, advisory("GHSA-none-0000-0001", "unheld"))
-    worst, mild = items(world)
-    assert [item.advisory.id for item in (worst, mild)] == [BAD.id, MILD.id]
-    assert (worst.wheels, worst.versions, worst.images, worst.current) == (["numpy 2.4.1"], 2, 2, 1)
-    assert (worst.blocks, mild.blocks) == (True, False)
-    with world.read() as session:
-        found = recall.get(session, BAD.id, actor=world.cora)
-        first = recall.images_of(session, found, paging.Cursor(limit=1), actor=world.cora)
-        second = recall.images_of(session, found, paging.Cursor(limit=1, after=first.next), actor=world.cora)
-        assert [page.items[0].digest for page in (first, second)] == [new, old]
-        assert first.items[0].bundle.team.slug == "payments"
-        versions = recall.versions_of(session, found, paging.Cursor(), actor=world.cora)
-        assert [version.number for version in versions.items] == [2, 1]
-        assert recall.flagged(session, [image.id for image in (*first.items, *second.items)]) == {
-            image.id for image in (*first.items, *second.items)
-        }
-    waive(world)
-    assert [item.blocks for item in items(world)] == [False, False]
-
-
-def test_the_list_tells_nobody_of_models_they_may_not_know(world):
-    with world.write() as session:
-        factories.private_model(session, world, "payments/secret", actor=world.ana)
-    release(world, model="payments/secret")
-    bring(world, BAD)
-    assert [(item.versions, item.images) for item in items(world, "ana")] == [(1, 1)]
-    assert [(item.versions, item.images) for item in items(world, "lea")] == [(0, 0)]
-
-
-def test_compliance_is_told_of_what_blocks_and_is_in_front(world):
-    def told(name="cora"):
-        with world.read() as session:
-            return [item.ref for item in waiting.for_actor(session, world.actors[name]) if item.kind == "advisory"]
-
-    loop = advisory("GHSA-loop-0000-0001", "uvloop", fixed="1.1")
-    worse = advisory("GHSA-loop-0000-0002", "uvloop", severity=Severity.CRITICAL)
-    release(world, "uvloop@1.0")
-    assert told() == []
-    bring(world, loop, MILD)
-    assert told() == told("max") == [loop.id]
-    assert told("vic") == told("ops") == []
-    waive(world, loop.id)
-    assert told() == []
-    bring(world, loop, worse)
-    assert told() == [worse.id]
-    bring(world, advisory("GHSA-loop-0000-0003", "uvloop", fixed="1.1"))
-    assert told() == ["GHSA-loop-0000-0003"]
-    release(world, "uvloop@1.1")
-    assert told() == [], "the one in front has another"
