@@ -9,7 +9,7 @@ import time
 from datetime import timedelta
 from types import FrameType
 
-from builders import bake, check, rebuild, rescan, retention
+from builders import advisories, bake, check, rebuild, rescan, retention
 from builders.jobs import Job, JobFailed
 from builders.platform import Platform
 from registry import jobs, proofs
@@ -23,7 +23,13 @@ logger = logging.getLogger(__name__)
 REPORT_SECONDS = 30.0
 CHECKPOINT_SECONDS = 5.0
 FREE_SECONDS = 24 * 3600.0
-WORK = {JobKind.CHECK: check, JobKind.BAKE: bake, JobKind.REBUILD: rebuild, JobKind.RESCAN: rescan}
+WORK = {
+    JobKind.CHECK: check,
+    JobKind.BAKE: bake,
+    JobKind.REBUILD: rebuild,
+    JobKind.RESCAN: rescan,
+    JobKind.ADVISORIES: advisories,
+}
 """The module that does a kind of job, and gives it up."""
 
 

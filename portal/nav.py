@@ -30,6 +30,7 @@ PLACES = (
     Place("Bundles", "bundles.index", frozenset({"bundles"})),
     Place("Builds", "builds.index", frozenset({"builds"})),
     Place("Images", "images.index", frozenset({"images"})),
+    Place("Advisories", "advisories.index", frozenset({"advisories"})),
     Place("Audit", "audit.index", frozenset({"audit"}), Permission.READ_AUDIT),
     Place("People", "admin.people", frozenset({"admin"}), Permission.ADMINISTER),
 )

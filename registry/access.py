@@ -22,6 +22,8 @@ class Permission(enum.StrEnum):
     REBUILD = "rebuild"
     READ_AUDIT = "read_audit"
     OPERATE = "operate"
+    IMPORT_ADVISORIES = "import_advisories"
+    WAIVE = "waive"
     ADMINISTER = "administer"
     MANAGE_TOKENS = "manage_tokens"
 
@@ -39,6 +41,8 @@ ROLES: dict[Permission, frozenset[Role]] = {
     Permission.REBUILD: frozenset(Role) - {Role.CONSUMER, Role.ADMINISTRATOR},
     Permission.READ_AUDIT: frozenset({Role.AUDITOR, Role.COMPLIANCE, Role.ADMINISTRATOR}),
     Permission.OPERATE: frozenset({Role.OPERATOR, Role.ADMINISTRATOR}),
+    Permission.IMPORT_ADVISORIES: frozenset({Role.OPERATOR, Role.ADMINISTRATOR}),
+    Permission.WAIVE: frozenset({Role.COMPLIANCE}),
     Permission.ADMINISTER: frozenset({Role.ADMINISTRATOR}),
     Permission.MANAGE_TOKENS: ANYONE,
 }
@@ -64,6 +68,7 @@ SCOPES: dict[Permission, str] = {
     Permission.BAKE: "bundles",
     Permission.REBUILD: "bundles",
     Permission.READ_AUDIT: "audit",
+    Permission.IMPORT_ADVISORIES: "advisories",
     Permission.MANAGE_TOKENS: "tokens",
 }
 """The scope a token needs for each permission; what is not here no token can do."""

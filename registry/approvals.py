@@ -14,6 +14,7 @@ from formats import canonical
 from registry import (
     access,
     accounts,
+    advisories,
     audit,
     bundles,
     catalog,
@@ -188,7 +189,8 @@ def answer(session: Session, request: ReleaseRequest, *, actor: Actor, about: st
     """
     access.require(actor, Permission.SUBMIT, team_id=request.version.model.team_id)
     _lock_open(session, request)
-    wanted = [notice.code for notice in _to_answer(session, request)]
+    wheels = advisories.of_version(session, request.version)
+    wanted = [notice.code for notice in _to_answer(session, request, wheels)]
     if about not in wanted:
         raise Invalid(
             f"there is nothing to answer under {about!r}",
@@ -348,6 +350,8 @@ def last_approved_before(session: Session, version: ModelVersion) -> ModelVersio
 def facts_of(session: Session, request: ReleaseRequest, decisions: Sequence[Decision]) -> policies.Facts:
     """What the policy looks at, read now."""
     version = request.version
+    wheels = advisories.of_version(session, version)
+    wanted = _to_answer(session, request, wheels)
     deciding = sorted(policies.deciding_roles(request.policy.body))
     reports = session.execute(select(CheckReport.step, CheckReport.outcome).where(CheckReport.version_id == version.id))
     return policies.Facts(
@@ -361,20 +365,31 @@ def facts_of(session: Session, request: ReleaseRequest, decisions: Sequence[Deci
             for person in accounts.people_with(session, deciding)
         ],
         barred=_barred(session, request),
-        notices=_to_answer(session, request),
+        notices=wanted,
         refused_since=rescans.refusal(session, version.id),
-        answered=frozenset(
-            about
-            for about in session.scalars(select(DossierEntry.about).where(DossierEntry.request_id == request.id))
-            if about
-        ),
+        wheels=wheels,
+        answered=_answered(session, request, wanted),
     )
 
 
-def _to_answer(session: Session, request: ReleaseRequest) -> list[notices.Notice]:
-    """What the checks noticed and the requester's side must answer; of the one report that holds notices."""
+def _answered(session: Session, request: ReleaseRequest, wanted: Sequence[notices.Notice]) -> frozenset[str]:
+    """Codes that an answer speaks of: it must have come after what it answers."""
+    query = select(DossierEntry.about, func.max(DossierEntry.created_at)).where(
+        DossierEntry.request_id == request.id, DossierEntry.about.is_not(None)
+    )
+    answers = {about: at for about, at in session.execute(query.group_by(DossierEntry.about))}  # noqa: C416 - rows
+    return frozenset(
+        notice.code
+        for notice in wanted
+        if notice.code in answers and (notice.since is None or answers[notice.code] >= notice.since)
+    )
+
+
+def _to_answer(session: Session, request: ReleaseRequest, wheels: advisories.Standing) -> list[notices.Notice]:
+    """What the requester's side must answer: of the one report that holds notices, and of its libraries."""
     query = select(CheckReport).where(CheckReport.version_id == request.version_id, CheckReport.step == "introspect")
-    return [notice for notice in notices.of_reports(session.scalars(query)) if notice.must_answer]
+    noticed = notices.of_all(session.scalars(query), wheels)
+    return [notice for notice in noticed if notice.must_answer]
 
 
 def _roles(values: Sequence[str]) -> frozenset[Role]:
@@ -507,11 +522,8 @@ def decide(
         raise SelfApproval(f"you cannot decide: {refusal}", hint="Ask another reviewer.")
     if session.get(Decision, decision_id) is not None:
         raise Conflict("this decision is recorded already", hint="Reload the page.")
-    if outcome is Outcome.APPROVE and (unanswered := facts_of(session, request, ()).unanswered):
-        raise Blocked(
-            f"not answered yet: {', '.join(notice.title.lower() for notice in unanswered)}",
-            hint="The requester's side answers on this page; until then you can ask for changes or reject.",
-        )
+    if outcome is Outcome.APPROVE:
+        _require_answers(facts_of(session, request, ()))
     reason = names.text(reason, what="the reason", pointer="/reason", least=3, most=4000)
     now = clock.now()
     signed = _statement_document(
@@ -546,6 +558,19 @@ def decide(
     )
     _conclude(session, request, decision, actor=actor)
     return decision
+
+
+def _require_answers(facts: policies.Facts) -> None:
+    if facts.wheels is not None and facts.wheels.blocking:
+        raise Blocked(
+            f"{', '.join(sorted({item.id for item in facts.wheels.blocking}))} stands against it",
+            hint="Compliance can waive it under Advisories; until then you can ask for changes or reject.",
+        )
+    if facts.unanswered:
+        raise Blocked(
+            f"not answered yet: {', '.join(notice.title.lower() for notice in facts.unanswered)}",
+            hint="The requester's side answers on this page; until then you can ask for changes or reject.",
+        )
 
 
 def _conclude(session: Session, request: ReleaseRequest, decision: Decision, *, actor: Actor) -> None:

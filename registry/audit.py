@@ -86,6 +86,11 @@ class Action(enum.StrEnum):
     IMAGE_REBUILD_REQUESTED = "image:rebuild_requested"
     IMAGE_REBUILT = "image:rebuilt"
     IMAGE_FREED = "image:freed"
+    ADVISORIES_SENT = "advisories:sent"
+    ADVISORIES_IMPORTED = "advisories:imported"
+    ADVISORIES_REFUSED = "advisories:refused"
+    ADVISORY_WAIVED = "advisory:waived"
+    WAIVER_ENDED = "advisory:waiver_ended"
 
 
 class Acting(Protocol):

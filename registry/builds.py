@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Select, Uuid, literal, or_, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from registry import access, audit, bundles, clock, jobs, paging
+from registry import access, advisories, audit, bundles, clock, jobs, paging
 from registry.access import SYSTEM, Actor, Permission
 from registry.errors import Blocked, NotFound, Stale, WrongStage
 from registry.locking import lock
@@ -103,6 +103,7 @@ def release(session: Session, build: Build, baked: Baked) -> Image:
         session.add_all(
             ImageMember(image_id=image.id, version_id=version_id) for version_id in dict.fromkeys(baked.members)
         )
+        advisories.note_image(session, image)
     else:  # baked again: its layers are here, and its documents stay those of the first time
         image.freed_at, image.reference = None, baked.reference or image.reference
     build.state, build.image_id, build.finished_at, build.error = BuildState.DONE, image.id, clock.now(), None

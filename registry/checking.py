@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from formats import canonical, release
-from registry import audit, locking, schemas, versions
+from registry import advisories, audit, locking, schemas, versions
 from registry.access import SYSTEM
 from registry.errors import WrongStage
 from registry.orm.catalog import CheckReport, ModelVersion, Stage
@@ -33,6 +33,7 @@ def pass_checks(
     version.lock, version.signature = lock, signature
     version.release_digest = release_digest(version, {report["step"]: report for report in reports})
     versions.move(version, Stage.READY)
+    advisories.note_version(session, version)
     audit.record(session, audit.Action.VERSION_CHECKED, actor=SYSTEM, subject=version, digest=version.release_digest)
     return version.release_digest
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from formats import canonical
+from registry.advisories import Standing
 from registry.notices import Notice
 from registry.orm.account import Role
 
@@ -72,6 +73,9 @@ class Facts:
     refused_since: str | None = None
     """Why the list of allowed names, which shrank, no longer accepts the file."""
 
+    wheels: Standing | None = None
+    """How its libraries stand against known vulnerabilities."""
+
     @property
     def unanswered(self) -> list[Notice]:
         return [notice for notice in self.notices if notice.code not in self.answered]
@@ -98,9 +102,12 @@ def evaluate(policy: Mapping[str, Any], facts: Facts) -> list[Gate]:
     gates = [_evaluate(rule, facts) for rule in policy.get("gates", ())]
     if not gates:
         return [Gate("empty-policy", "The policy has no rules", "stop", "A policy without rules approves nothing.")]
-    # Under every policy: no revision of it can leave out whose data a model holds, or a list that shrank.
+    # Under every policy: no revision of it can leave out whose data a model holds, a library that is known to be
+    # vulnerable, or a list that shrank.
     if facts.notices:
         gates.append(_notices(facts))
+    if facts.wheels is not None:
+        gates.append(_wheels(facts.wheels, facts))
     if facts.refused_since:
         why = f"{facts.refused_since} The list shrank after the checks: push a version without that name."
         gates.append(Gate("allow-list", "The list of allowed names still accepts it", "stop", why))
@@ -137,6 +144,29 @@ def _notices(facts: Facts) -> Gate:
             note=f"{len(facts.notices) - len(facts.unanswered)} of {len(facts.notices)}",
         )  # fmt: skip
     return Gate(code, title, "ok", "Every one is answered in the dossier.", note=f"{len(facts.notices)} answered")
+
+
+def _wheels(standing: Standing, facts: Facts) -> Gate:
+    code, title, count = "advisories", "Known vulnerabilities", len(standing.open)
+    if standing.blocking:
+        worst = _join([f"{item.id} ({item.severity.word}) in {item.wheel}" for item in standing.blocking])
+        return Gate(
+            code, title, "stop", f"Blocked by {worst}. Push a version without that library, or have compliance waive it.",
+            note=f"{count} known",
+        )  # fmt: skip
+    if standing.state == "clean" and standing.bundle is not None:
+        waived = f" {len(standing.known)} waived." if standing.known else ""
+        why = f"Its exact libraries were compared with the advisories of {standing.bundle.newest_at:%Y-%m-%d}.{waived}"
+        return Gate(code, title, "ok", why, note="clean")
+    if any(notice.code.startswith("advisories-") for notice in facts.unanswered):
+        return Gate(
+            code,
+            title,
+            "wait",
+            "That cannot be said: the requester's side must answer for it first.",
+            note=standing.state,
+        )
+    return Gate(code, title, "ok", "That cannot be said; the requester's side answered for it.", note=standing.state)
 
 
 def _people(rule: Mapping[str, Any], code: str, title: str, facts: Facts) -> Gate:

@@ -17,6 +17,7 @@ GIB = 1 << 30
 
 Environment = Literal["development", "production"]
 Isolation = Literal["auto", "container", "process"]
+Blocking = Literal["low", "medium", "high", "critical"]
 
 
 class SettingsError(Exception):
@@ -62,6 +63,15 @@ class Settings:
     registry_user: str = _setting("", "Account that pushes.")
     registry_password: str = _setting("", "Its password or token.", secret=True)
     registry_ca_bundle: str = _setting("", "PEM file of certificate authorities to trust for the registry.")
+    advisory_stale_days: int = _setting(
+        14,
+        "Advisories whose newest record is older than this many days call nothing clean. Counts from the next import.",
+    )
+    advisory_block: Blocking = _setting(
+        "high",
+        "An advisory of this severity or a higher one blocks an approval: low, medium, high or critical. "
+        "Counts from the next import.",
+    )
     index_url: str = _setting("", "Package index for wheels. Default: the resolver's own configuration.")
     ca_bundle: str = _setting("", "PEM file of certificate authorities to trust when downloading.")
     pkcs11_module: str = _setting(

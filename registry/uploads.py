@@ -25,6 +25,11 @@ def note(session: Session, *, actor: Actor, digest: str, size: int) -> bool:
     return _insert(session, Upload, digest=digest, actor=actor.ref, created_at=now)
 
 
+def keep(session: Session, *, digest: str, size: int) -> None:
+    """Record bytes that are nobody's to refer to: a bundle of advisories. The object must be in the store already."""
+    _insert(session, Blob, digest=digest, size=size, created_at=clock.now())
+
+
 def _insert(session: Session, table: type[Blob | Upload], **values: Any) -> bool:
     """Insert unless the row is there; returns whether it was not."""
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert

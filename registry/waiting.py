@@ -8,14 +8,14 @@ from typing import Literal
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
-from registry import access, jobs
+from registry import access, jobs, recall
 from registry.access import Actor, Permission
 from registry.orm.account import Person, RoleGrant
 from registry.orm.approval import Decision, ReleaseRequest, RequestState
 from registry.orm.catalog import ModelVersion, RegisteredModel, Stage
 from registry.orm.image import Build, BuildState, Bundle
 
-Kind = Literal["review", "version", "build", "role"]
+Kind = Literal["review", "version", "build", "role", "advisory"]
 MOST = 25
 
 
@@ -25,7 +25,7 @@ class Waiting:
 
     kind: Kind
     ref: str
-    """Identifies the object for a link: request id, ``team/model:3``, build id, or username."""
+    """Identifies the object for a link: request id, ``team/model:3``, build id, username, or advisory id."""
     what: str
     next_step: str
     since: datetime
@@ -50,6 +50,8 @@ def for_actor(session: Session, actor: Actor) -> list[Waiting]:
         found += _builds(session, actor)
     if actor.roles & access.ROLES[Permission.ADMINISTER]:
         found += _roles(session, actor)
+    if actor.roles & access.ROLES[Permission.WAIVE]:
+        found += _advisories(session, actor)
     return sorted(found, key=lambda item: item.since)
 
 
@@ -146,6 +148,20 @@ def _roles(session: Session, actor: Actor) -> Sequence[Waiting]:
             grant.created_at,
         )
         for grant, username in session.execute(pending.order_by(RoleGrant.id).limit(MOST))
+    ]
+
+
+def _advisories(session: Session, actor: Actor) -> Sequence[Waiting]:
+    return [
+        Waiting(
+            "advisory",
+            item.advisory.id,
+            f"{item.advisory.id} ({item.severity.word}) is about {', '.join(item.wheels[:3])} in an image in front",
+            "Have its owner rebuild without that library, or waive it with a reason and an end.",
+            item.found_at,
+        )
+        for item in recall.waiting(session, actor=actor, most=MOST)
+        if item.found_at is not None
     ]
 
 

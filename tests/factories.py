@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +27,7 @@ from registry import (
     catalog,
     checking,
     clock,
+    importing,
     jobs,
     signing_in,
     tokens,
@@ -35,11 +37,14 @@ from registry import (
 )
 from registry.access import Actor
 from registry.db import Database
+from registry.matching import Range
 from registry.orm.account import Person, Role, ServiceAccount
+from registry.orm.advisory import Severity
 from registry.orm.approval import Decision, Outcome, ReleaseRequest
-from registry.orm.catalog import ModelVersion, RegisteredModel, Visibility
+from registry.orm.catalog import Blob, ModelVersion, RegisteredModel, Visibility
 from registry.orm.image import Build, Bundle, Image, Rebuild
 from registry.orm.job import Job
+from registry.settings import Settings
 from registry.store import LocalStore
 
 MODEL = "payments/voice"
@@ -141,6 +146,8 @@ def build_world(database: Database) -> None:
                     accounts.confirm_role(session, grant, actor=rita)
             for slug in teams:
                 accounts.add_member(session, accounts.get_team(session, slug), person, actor=root)
+    with database.write() as session:
+        import_advisories(session, actor=root)  # else every approval waits for the answer that nothing was compared
 
 
 def _acting(database: Database, username: str) -> Actor:
@@ -423,6 +430,37 @@ def baked(build: Build, **overrides: Any) -> builds.Baked:
 def released_image(session: Session, build: Build, **fields: Any) -> Image:
     """Bake a build in no time."""
     return builds.release(session, builds.start(session, build.id), baked(build, **fields))
+
+
+# --------------------------------------------------------------------------------------------------- advisories
+
+
+def advisory(name: str = "GHSA-none-0000-0000", package: str = "nobody-has-this", **fields: Any) -> importing.Record:
+    """A record about ``package``, all versions of it unless ``fields`` say otherwise; of this moment, and high."""
+    affected = importing.Affected((Range("0", fields.pop("fixed", None), None),), frozenset())
+    valid: dict[str, Any] = {
+        "aliases": frozenset(), "summary": f"{package} can be misused", "severity": Severity.HIGH, "score": 7.5,
+        "modified_at": clock.now(), "packages": {package: affected},
+    }  # fmt: skip
+    return importing.Record(id=name, **valid | fields)
+
+
+def import_advisories(
+    session: Session,
+    *records: importing.Record,
+    actor: Actor,
+    block: str = "high",
+    days: int = 3650,
+    newest: datetime | None = None,
+) -> int:
+    """Put a bundle with these advisories (or one that is about nothing anybody has) into force; returns what is new."""
+    listed = records or (advisory(),)
+    settings = Settings(advisory_block=block, advisory_stale_days=days)  # type: ignore[arg-type]
+    digest = digests.of_bytes(f"bundle {next(_numbers)}".encode())
+    bundle = importing.request(session, actor=actor, digest=digest, size=1_000, settings=settings)
+    session.delete(job_of(session, bundle.id))  # done here, and no worker's to claim
+    session.delete(session.get_one(Blob, digest))  # there is no such file
+    return importing.take_over(session, bundle, importing.Contents(len(listed), newest or clock.now(), listed))
 
 
 # --------------------------------------------------------------------------------------------------- machines

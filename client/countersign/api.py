@@ -8,6 +8,7 @@ from urllib.parse import quote
 import requests
 
 from countersign import models
+from countersign.advisories import Advisory, AdvisoryBundle
 from countersign.errors import NotFound, UnexpectedAnswer
 from countersign.refs import Ref
 from countersign.transport import FileBody, Transport
@@ -229,6 +230,29 @@ class Api:
         if response.status_code == 416:
             return b""
         return response.content if response.status_code == 206 else response.content[offset:]
+
+    # --- known vulnerabilities
+
+    def advisories(self) -> Iterator[Advisory]:
+        return (Advisory.from_wire(item) for item in self._pages(f"{_V1}/advisories", {}))
+
+    def advisory(self, advisory_id: str) -> Advisory:
+        return Advisory.from_wire(self._get(f"{_V1}/advisories/{quote(advisory_id, safe='')}"))
+
+    def import_advisories(self, digest: str, body: FileBody | bytes) -> AdvisoryBundle:
+        """Send a bundle once; a body is read while it travels, so repeating is the caller's business."""
+        response = self.transport.request(
+            "PUT",
+            f"{_V1}/advisories/bundles/{digest}",
+            body=body,
+            headers={"Content-Type": "application/octet-stream"},
+            attempts=1,
+            patience=_UPLOAD_PATIENCE,
+        )
+        return AdvisoryBundle.from_wire(_json(response))
+
+    def advisory_bundle(self, digest: str) -> AdvisoryBundle:
+        return AdvisoryBundle.from_wire(self._get(f"{_V1}/advisories/bundles/{quote(digest, safe='')}"))
 
     # --- tokens
 

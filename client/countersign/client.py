@@ -6,7 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from countersign import cards, checks, collecting, config, downloading, models, refs, uploading, waiting
+from countersign import advising, cards, checks, collecting, config, downloading, models, refs, uploading, waiting
+from countersign.advisories import Advisory, AdvisoryBundle
 from countersign.api import Api
 from countersign.cache import Cache
 from countersign.collecting import Facts, Plan
@@ -350,6 +351,25 @@ class Client:
     def build_log(self, build_id: str, *, follow: bool = False) -> Iterator[bytes]:
         """The log as it stands, or, with ``follow``, as it grows until the build has ended."""
         return waiting.log(self.api, build_id, follow=follow)
+
+    # --- known vulnerabilities
+
+    def import_advisories(self, path: str | Path, *, on_progress: OnProgress = silent) -> AdvisoryBundle:
+        """Send a bundle of OSV records, `all.zip` of the PyPI ecosystem as osv.dev publishes it; a worker imports it."""
+        self._require_token()
+        return advising.send(self.api, Path(path), on_progress)
+
+    def wait_advisories(self, bundle: AdvisoryBundle, *, timeout: float = 600.0) -> AdvisoryBundle:
+        """Wait until a bundle is imported; see :func:`countersign.advising.wait`."""
+        return advising.wait(lambda: self.api.advisory_bundle(bundle.digest), timeout)
+
+    def advisories(self) -> Iterator[Advisory]:
+        """Known vulnerabilities in what versions and images hold, worst first, fetched page by page."""
+        return self.api.advisories()
+
+    def advisory(self, advisory_id: str) -> Advisory:
+        """One of them, with the versions and images it is about."""
+        return self.api.advisory(advisory_id)
 
     # --- tokens
 

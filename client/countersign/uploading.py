@@ -1,7 +1,8 @@
 """Sending files: hashed first, skipped when the server has them, resumed by asking again after a cut."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -88,6 +89,13 @@ def _send(api: Api, item: Item, on_progress: OnProgress) -> int:
 
 
 def _put(api: Api, item: Item, on_progress: OnProgress) -> None:
+    with body_of(item, on_progress) as body:
+        api.put_blob(item.digest, body)
+
+
+@contextmanager
+def body_of(item: Item, on_progress: OnProgress) -> Iterator[transport.FileBody | bytes]:
+    """The bytes of an item as they travel."""
     sent = 0
 
     def advance(count: int) -> None:
@@ -97,5 +105,4 @@ def _put(api: Api, item: Item, on_progress: OnProgress) -> None:
 
     with item.open() as file:
         # A stream of length 0 would be sent chunked, which the API refuses; empty bytes are not.
-        body = transport.FileBody(file, item.size, advance) if item.size else b""
-        api.put_blob(item.digest, body)
+        yield transport.FileBody(file, item.size, advance) if item.size else b""

@@ -40,7 +40,7 @@ def for_version(
     if until not in GOALS:
         raise Unusable(f"cannot wait for {until!r}", hint=f"Wait for {' or '.join(GOALS)}.")
     stages: list[str] = []
-    for version in _poll(read, timeout, slowest=5.0 if until == "ready" else 30.0):
+    for version in poll(read, timeout, slowest=5.0 if until == "ready" else 30.0):
         if not stages or stages[-1] != version.stage:
             stages.append(version.stage)
             if on_change:
@@ -60,7 +60,7 @@ def for_build(read: Callable[[], Build], timeout: float, on_change: Callable[[Bu
     :raises StillPending: ``timeout`` seconds went by first.
     """
     state = ""
-    for build in _poll(read, timeout, slowest=5.0):
+    for build in poll(read, timeout, slowest=5.0):
         if build.state != state:
             state = build.state
             if on_change:
@@ -93,7 +93,7 @@ def for_rebuild(read: Callable[[], Rebuild], timeout: float) -> Rebuild:
     :raises Rejected: nothing came out.
     :raises StillPending: ``timeout`` seconds went by first.
     """
-    for rebuild in _poll(read, timeout, slowest=5.0):
+    for rebuild in poll(read, timeout, slowest=5.0):
         if rebuild.state == "differs":
             first = rebuild.difference or {}
             what = f"{first.get('role')} {first.get('path')}".strip()
@@ -145,7 +145,7 @@ def _reached(version: Version, until: str, *, was_in_review: bool) -> bool:
     raise Rejected(f"{version.ref} {back}: {version.status}", hint=f"See {version.url}" if version.url else "")
 
 
-def _poll(read: Callable[[], T], timeout: float, *, slowest: float) -> Iterator[T]:
+def poll(read: Callable[[], T], timeout: float, *, slowest: float) -> Iterator[T]:
     """What ``read`` returns, again and again, ever less often, for ``timeout`` seconds but at least once."""
     ends = time.monotonic() + timeout
     interval = 0.5

@@ -71,6 +71,7 @@ SCOPE_WORDS = {
     "submit": "Submit for review and comment",
     "bundles": "Edit and build bundles",
     "audit": "Read the audit log",
+    "advisories": "Import known vulnerabilities",
     "tokens": "Make and end tokens",
 }
 

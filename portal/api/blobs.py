@@ -2,7 +2,6 @@
 
 from flask import Response
 
-from formats import digest as digests
 from portal.api import receiving
 from portal.api.answers import Answer
 from portal.api.calls import Call
@@ -26,7 +25,7 @@ def has_blob(call: Call, digest: str) -> Response:
 
     Yes if you sent them, or may read a version that holds them; everything else looks as if it were not there.
     """
-    blob = uploads.may_refer(call.session, _checked(digest), actor=call.actor)
+    blob = uploads.may_refer(call.session, receiving.checked(digest), actor=call.actor)
     if blob is None:
         raise NotFound(f"{digest} is not here for you", hint="Send it with PUT.")
     return Response(status=200, headers={"ETag": f'"{digest}"'})
@@ -47,13 +46,5 @@ def put_blob(call: Call, digest: str) -> Answer:
     The raw body, with its Content-Length; it is hashed on the way to disk and kept only if its digest is the one of
     the address. 201 the first time, 200 when you had sent it before.
     """
-    size, new = receiving.receive(call.actor, _checked(digest))
+    size, new = receiving.receive(call.actor, receiving.checked(digest))
     return Answer(BlobDocument(digest=digest, size=size), 201 if new else 200, tagged=False)
-
-
-def _checked(digest: str) -> str:
-    try:
-        digests.parse(digest)
-    except ValueError as error:
-        raise Invalid(str(error), hint="Write sha256: and 64 lower-case hex digits.") from None
-    return digest

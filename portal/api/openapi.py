@@ -30,6 +30,7 @@ _VARIABLES = {
     "step": "Name of a check step: scan, lock, introspect or predict.",
     "alias": "Name of the alias.",
     "seq": "Index of the entry, from 0.",
+    "advisory_id": "As the list has it: `GHSA-...`, `PYSEC-...`.",
 }
 _DESCRIPTION = """\
 Everything a program does with Countersign. Deciding on a release is not among it: that takes a signed-in person.

@@ -8,11 +8,12 @@ from typing import Protocol
 from flask import request
 from werkzeug.exceptions import ClientDisconnected, LengthRequired
 
+from formats import digest as digests
 from portal import db
 from portal.installation import here
 from registry import uploads
 from registry.access import Actor
-from registry.errors import RegistryError, TooLarge
+from registry.errors import Invalid, RegistryError, TooLarge
 
 STALLED_SECONDS = 120.0
 """A client that sends nothing for so long is gone; it would hold a thread for ever."""
@@ -68,28 +69,47 @@ class Incoming:
 def receive(actor: Actor, digest: str) -> tuple[int, bool]:
     """Store the request's body under ``digest``, and record that ``actor`` sent it; returns its size and whether it is new.
 
+    Refuses like :func:`store`, what is larger than COUNTERSIGN_MAX_UPLOAD_BYTES.
+    """
+    limit = here().settings.max_upload_bytes
+    size = store(digest, limit=limit, hint="Ask an operator to raise COUNTERSIGN_MAX_UPLOAD_BYTES.")
+    with db.separate() as unit:
+        return size, uploads.note(unit, actor=actor, digest=digest, size=size)
+
+
+def store(digest: str, *, limit: int, hint: str) -> int:
+    """Store the request's body under ``digest``; returns its size.
+
+    :param limit: most bytes; ``hint`` says what to do about more.
     :raises LengthRequired: no Content-Length, and no other end that the server knows.
-    :raises TooLarge: more than COUNTERSIGN_MAX_UPLOAD_BYTES.
+    :raises TooLarge: more than ``limit``.
     :raises DigestMismatch: the bytes are others.
     :raises StorageFull: no room; nothing is kept.
     """
-    limit = here().settings.max_upload_bytes
     db.release()
     with _patience():
         announced = _length()
         body = Incoming(request.environ["wsgi.input"], announced)
         try:
             if (announced or 0) > limit:
-                raise TooLarge(
-                    f"{announced} bytes were announced, at most {limit} are taken",
-                    hint="Ask an operator to raise COUNTERSIGN_MAX_UPLOAD_BYTES.",
-                )
+                raise TooLarge(f"{announced} bytes were announced, at most {limit} are taken", hint=hint)
             _, size = here().store.put(body, expected=digest, limit=limit)
         except RegistryError:
             body.discard()
             raise
-    with db.separate() as unit:
-        return size, uploads.note(unit, actor=actor, digest=digest, size=size)
+    return size
+
+
+def checked(digest: str) -> str:
+    """The digest of an address.
+
+    :raises Invalid: it is none.
+    """
+    try:
+        digests.parse(digest)
+    except ValueError as error:
+        raise Invalid(str(error), hint="Write sha256: and 64 lower-case hex digits.") from None
+    return digest
 
 
 def _length() -> int | None:

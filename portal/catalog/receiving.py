@@ -16,12 +16,13 @@ from werkzeug.datastructures import FileStorage
 
 from portal import access, db
 from portal.installation import here
-from registry import uploads
+from registry import importing, uploads
 from registry.access import Permission
 from registry.errors import Invalid, RegistryError
 from registry.store import CHUNK, LocalStore
 
-ENDPOINT = "uploads.new"
+TAKERS = {"uploads.new": Permission.PUSH, "advisories.imports": Permission.IMPORT_ADVISORIES}
+"""Forms with files that are streamed, and what sending them needs."""
 TEXT_BYTES = 2 << 20
 """Most bytes of the form's text fields: a card of 200,000 characters fits, in any script."""
 AHEAD = 4
@@ -138,7 +139,7 @@ class _Nowhere:
 
 
 class FormRequest(Request):
-    """Sends the files of the upload form to the store; all other forms as usual."""
+    """Sends the files of forms that take them to the store; all other forms as usual."""
 
     def _get_file_stream(
         self,
@@ -147,11 +148,13 @@ class FormRequest(Request):
         filename: str | None = None,
         content_length: int | None = None,
     ) -> IO[bytes]:
-        if self.endpoint != ENDPOINT:
+        permission = TAKERS.get(self.endpoint or "")
+        if permission is None:
             return super()._get_file_stream(total_content_length, content_type, filename, content_length)
-        if not access.may(Permission.PUSH):
+        if not access.may(permission):
             return cast("IO[bytes]", _Nowhere())
-        inflow = Inflow(here().store, here().settings.max_upload_bytes)
+        limit = importing.MAX_FILE if permission is Permission.IMPORT_ADVISORIES else here().settings.max_upload_bytes
+        inflow = Inflow(here().store, limit)
         g.setdefault("inflows", []).append(inflow)
         return cast("IO[bytes]", inflow)
 
@@ -176,6 +179,17 @@ class Kept:
     size: int
 
 
+def finish(file: Any) -> Kept | None:
+    """Publish one file of a form; ``None`` when none was chosen.
+
+    :raises RegistryError: the store refused it.
+    """
+    if not isinstance(file, FileStorage) or not file.filename or not isinstance(file.stream, Inflow):
+        return None
+    digest, size = file.stream.finish()
+    return Kept(file.filename, digest, size)
+
+
 def keep(files: Mapping[str, Any]) -> tuple[dict[str, Kept], dict[str, RegistryError]]:
     """Store the chosen files of a form; returns what is stored and what was refused, by field.
 
@@ -184,16 +198,15 @@ def keep(files: Mapping[str, Any]) -> tuple[dict[str, Kept], dict[str, RegistryE
     stored: dict[str, Kept] = {}
     refused: dict[str, RegistryError] = {}
     for field, file in files.items():
-        if not isinstance(file, FileStorage) or not file.filename or not isinstance(file.stream, Inflow):
-            continue
         try:
-            digest, size = file.stream.finish()
+            kept = finish(file)
         except RegistryError as error:
             refused[field] = error
             continue
-        stored[field] = Kept(file.filename, digest, size)
+        if kept is not None:
+            stored[field] = kept
     if stored:
         with db.separate() as unit:
-            for kept in stored.values():
-                uploads.note(unit, actor=g.actor, digest=kept.digest, size=kept.size)
+            for each in stored.values():
+                uploads.note(unit, actor=g.actor, digest=each.digest, size=each.size)
     return stored, refused

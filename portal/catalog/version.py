@@ -9,7 +9,20 @@ from portal import access, db, filters
 from portal.catalog import bp, cards, files, history, parity, reading
 from portal.catalog.forms import SubmitForm, WithdrawForm, lines
 from registry import access as rules
-from registry import approvals, bundles, catalog, compare, jobs, lineage, notices, policies, rescans, versions, wording
+from registry import (
+    advisories,
+    approvals,
+    bundles,
+    catalog,
+    compare,
+    jobs,
+    lineage,
+    notices,
+    policies,
+    rescans,
+    versions,
+    wording,
+)
 from registry.access import Permission
 from registry.errors import WrongStage
 from registry.orm.approval import ReleaseRequest, RequestState
@@ -68,6 +81,7 @@ def version(team: str, name: str, ref: str) -> Answer:
         job_log=jobs.read_log(session, job.id).decode(errors="replace") if job else "",
         parity=parity.told(found),
         checks=[(step, title, _report(found, step)) for step, title in STEPS.items()],
+        standing=advisories.of_version(session, found),
         refused_since=rescans.refusal(session, found.id),
         notices=notices.of_reports(found.reports),
         base=base,

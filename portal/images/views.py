@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from portal import access, db, filters, snippets
 from portal.images import bp
-from registry import builds, paging, rebuilds
+from registry import advisories, builds, paging, rebuilds, recall
 from registry.access import Permission
 from registry.orm.image import Image
 
@@ -38,7 +38,8 @@ HOLDS = {
 def index() -> str:
     """Images, newest first."""
     page = builds.list_images(db.session(), paging.Cursor(limit=PAGE, after=request.args.get("cursor")), actor=g.actor)
-    return render_template("images/index.html", page=page)
+    flagged = recall.flagged(db.session(), [image.id for image in page.items])
+    return render_template("images/index.html", page=page, flagged=flagged)
 
 
 @bp.get("/<digest>")
@@ -54,6 +55,7 @@ def image(digest: str) -> str:
         image=found,
         routes=sealed["routes"],
         layers=[(HOLDS.get(layer["role"], layer["role"]), layer) for layer in found.layers],
+        standing=advisories.of_image(db.session(), found),
         is_current=found.bundle.current_image_id == found.id,
         run=snippets.docker(place),
         check=_check(found),

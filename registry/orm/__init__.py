@@ -1,6 +1,18 @@
 """Tables only. Importing this package maps all of them."""
 
-from registry.orm import account, approval, audit, catalog, image, job, lineage, scanning
+from registry.orm import account, advisory, approval, audit, catalog, image, job, lineage, scanning
 from registry.orm.base import Base, Governed
 
-__all__ = ["Base", "Governed", "account", "approval", "audit", "catalog", "image", "job", "lineage", "scanning"]
+__all__ = [
+    "Base",
+    "Governed",
+    "account",
+    "advisory",
+    "approval",
+    "audit",
+    "catalog",
+    "image",
+    "job",
+    "lineage",
+    "scanning",
+]

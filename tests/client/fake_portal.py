@@ -29,6 +29,8 @@ class Portal(Served):
         self.bundles: dict[str, dict[str, Any]] = {}
         self.builds: dict[str, dict[str, Any]] = {}
         self.rebuilds: dict[str, dict[str, Any]] = {}
+        self.advisories: dict[str, dict[str, Any]] = {}
+        self.advisory_outcome: dict[str, Any] = {"state": "done", "in_force": True, "records": 2}
         self.outcome: dict[str, Any] = {"state": "equal"}
         self.isolation = "container"
         self.logs: dict[str, list[bytes]] = {}
@@ -318,6 +320,30 @@ class Portal(Served):
         self.rebuilds[item].update(self.outcome)
         return 200, rebuild
 
+    def put_advisories(self, item: str, body: bytes, headers: dict[str, str], **_: Any) -> Any:
+        assert headers["content-type"] == "application/octet-stream"
+        if "sha256:" + hashlib.sha256(body).hexdigest() != item:
+            raise Answer(422, "digest-mismatch", "the bytes are others")
+        self.advisories[item] = {"digest": item, "state": "queued", "url": f"{self.url}/advisories/imports"}
+        return 202, self.advisories[item]
+
+    def get_advisories(self, item: str, **_: Any) -> Any:
+        """It waits at the first look; then it has ended, as ``advisory_outcome`` says."""
+        bundle = dict(self._of(self.advisories, item))
+        self.advisories[item].update(self.advisory_outcome)
+        return 200, bundle
+
+    def list_advisories(self, query: dict[str, str], **_: Any) -> Any:
+        return self._page([self.advisory(name) for name in ("GHSA-a", "GHSA-b", "GHSA-c")], query)
+
+    def get_advisory(self, item: str, **_: Any) -> Any:
+        held = [{"digest": "sha256:" + "3" * 64, "bundle": "payments/voice", "team": "payments", "current": True}]
+        return 200, {**self.advisory(item), "in_versions": [{"ref": "payments/voice:1"}], "in_images": held}
+
+    @staticmethod
+    def advisory(name: str) -> dict[str, Any]:
+        return {"id": name, "severity": "high", "packages": ["numpy 2.4.1"], "versions": 1, "images": 1, "blocks": True}
+
     def list_tokens(self, query: dict[str, str], **_: Any) -> Any:
         return self._page(list(self.tokens.values()), query)
 
@@ -426,6 +452,10 @@ Portal.routes = [
     ("POST", r"/api/v1/builds/(?P<item>[^/]+)/retry", Portal.retry_build),
     ("POST", r"/api/v1/images/(?P<item>[^/]+)/rebuild", Portal.rebuild),
     ("GET", r"/api/v1/images/(?P<item>[^/]+)/rebuilds/r1", Portal.get_rebuild),
+    ("PUT", r"/api/v1/advisories/bundles/(?P<item>[^/]+)", Portal.put_advisories),
+    ("GET", r"/api/v1/advisories/bundles/(?P<item>[^/]+)", Portal.get_advisories),
+    ("GET", r"/api/v1/advisories", Portal.list_advisories),
+    ("GET", r"/api/v1/advisories/(?P<item>[^/]+)", Portal.get_advisory),
     ("GET", r"/api/v1/tokens", Portal.list_tokens),
     ("POST", r"/api/v1/tokens", Portal.create_token),
     ("DELETE", r"/api/v1/tokens/(?P<item>[^/]+)", Portal.revoke_token),

@@ -21,6 +21,7 @@ SCIENTISTS = frozenset({Role.SCIENTIST})
 AUDITORS = frozenset({Role.AUDITOR, Role.COMPLIANCE, Role.ADMINISTRATOR})
 BUILDERS = frozenset({Role.SCIENTIST, Role.OPERATOR})
 REVIEWERS = frozenset({Role.VALIDATOR, Role.COMPLIANCE})
+COMPLIANCE = frozenset({Role.COMPLIANCE})
 REBUILDERS = STAFF - {Role.CONSUMER, Role.ADMINISTRATOR}
 
 Facts = Mapping[str, Any]
@@ -57,6 +58,8 @@ def build(facts: Facts) -> Mapping[str, Any]:
 
 PERSON = {"username": "ben"}
 TEAM = {"slug": "payments"}
+ADVISORY = {"advisory_id": "GHSA-none-0000-0000"}
+"""The one advisory that the world's bundle holds; it is about nothing that is here."""
 
 ROUTES: dict[str, Row] = {
     "ops.alive": Row(ANYBODY, {}),
@@ -121,6 +124,11 @@ ROUTES: dict[str, Row] = {
     "images.image": Row(STAFF),
     "images.document": Row(STAFF),
     "images.rebuild": Row(REBUILDERS),
+    "advisories.index": Row(STAFF, {}),
+    "advisories.imports": Row(STAFF, {}),  # sending one: operators and administrators, see test_advisories_pages.py
+    "advisories.advisory": Row(STAFF, ADVISORY),
+    "advisories.waive": Row(COMPLIANCE, ADVISORY),
+    "advisories.end_waiver": Row(COMPLIANCE),
     "audit.index": Row(AUDITORS, {}),
     "audit.entry": Row(AUDITORS, {"seq": 0}),
     "audit.proof": Row(AUDITORS),

@@ -9,6 +9,8 @@ from registry.access import Actor, Permission
 from registry.errors import InteractiveOnly, MissingRole, MissingScope, NotInTeam, SecondFactorRequired
 from registry.orm.account import Role
 
+FOR_PEOPLE = (Permission.DECIDE, Permission.WAIVE, Permission.ADMINISTER, Permission.OPERATE)
+
 
 def acting(*roles, **fields):
     return Actor(ref="person:0", name="pat", roles=frozenset(roles), second_factor=True, **fields)
@@ -30,11 +32,11 @@ def test_a_role_carries_what_the_table_says(role):
 
 def test_the_tables_leave_no_permission_out():
     assert set(access.ROLES) == set(Permission)
-    assert set(access.SCOPES) | {Permission.DECIDE, Permission.ADMINISTER, Permission.OPERATE} == set(Permission)
+    assert set(access.SCOPES) | set(FOR_PEOPLE) == set(Permission)
 
 
-@pytest.mark.parametrize("permission", [Permission.DECIDE, Permission.ADMINISTER, Permission.OPERATE])
-def test_no_token_decides_administers_or_operates(permission):
+@pytest.mark.parametrize("permission", FOR_PEOPLE)
+def test_no_token_decides_waives_administers_or_operates(permission):
     everything = acting(*Role, scopes=frozenset(access.ALL_SCOPES))
     with pytest.raises(InteractiveOnly) as caught:
         access.require(everything, permission)

@@ -12,8 +12,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from registry import approvals, policies, proofs, schema
+from registry import advisories, approvals, policies, proofs, schema
 from registry.orm import Base, Governed
+from registry.orm.advisory import ImageWheel, VersionWheel, Wheel
+from registry.orm.image import Build
+from tests import factories
 from tests.support import bodies_of, nothing_changes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,7 +109,7 @@ def test_every_foreign_key_can_be_searched_from_its_end():
     """Each is the first column of some index or key, or its table is small by nature."""
     small = {
         "registered_models.owner_id", "bundles.current_image_id", "builds.image_id", "builds.job_id",
-        "release_requests.policy_id", "route_members.version_id", "declared_uses.team_id", "setup_links.person_id",
+        "release_requests.policy_id", "route_members.version_id", "advisory_head.bundle_id", "declared_uses.team_id", "setup_links.person_id",
     }  # fmt: skip
     bare = set()
     for table in Base.metadata.tables.values():
@@ -118,3 +121,31 @@ def test_every_foreign_key_can_be_searched_from_its_end():
         }
         bare |= {f"{table.name}.{key.parent.name}" for key in table.foreign_keys if key.parent.name not in first}
     assert bare <= small
+
+
+def test_the_wheels_of_what_was_there_are_taken_from_locks_and_bills_of_materials(database, world):
+    """As an upgrade from 0003 would find them: versions and images, and no tables of wheels."""
+    with world.write() as session:
+        factories.approved_version(session, world)
+        factories.failed_version(session, world)
+        components = [{"purl": "pkg:pypi/Num.Py@2.4.1%2Bcpu"}, {"purl": "pkg:oci/base@sha256%3A00"}, {"name": "model"}]
+        build = session.scalars(sa.select(Build)).one()
+        image = factories.released_image(session, build, sbom={"components": components}).id
+    new = ["advisory_findings", "image_wheels", "version_wheels", "wheels", "affected_packages", "advisories"]
+    new += ["advisory_head", "advisory_bundles", "advisory_waivers"]
+    with database.engine.begin() as connection:
+        for table in new:
+            connection.execute(sa.text(f"DROP TABLE {table}"))
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0003'"))
+    schema.upgrade(database)
+    assert schema.is_current(database)
+    with world.read() as session:
+        held = sa.select(Wheel.name, Wheel.version)
+        of_version = held.join(VersionWheel).where(VersionWheel.version_id == world.version(session).id)
+        assert session.execute(of_version).all() == [("numpy", "2.4.1")]
+        of_image = held.join(ImageWheel).where(ImageWheel.image_id == image)
+        assert session.execute(of_image).all() == [("num-py", "2.4.1+cpu")]
+        assert advisories.in_force(session) is None
+        assert session.scalars(sa.select(sa.func.count()).select_from(VersionWheel)).one() == 1
+        context = MigrationContext.configure(session.connection(), opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []

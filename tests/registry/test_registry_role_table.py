@@ -14,19 +14,24 @@ from registry import (
     approvals,
     bundles,
     catalog,
+    importing,
     proofs,
     reading,
     rebuilds,
+    recall,
     signing_in,
     tokens,
     uploads,
     versions,
+    waivers,
 )
 from registry import builds as baking
 from registry.errors import Forbidden, Invalid, NotFound, Stale, TokenRefused
 from registry.orm.account import ApiToken, Person, Role, RoleGrant
+from registry.orm.advisory import AdvisoryBundle, Waiver
 from registry.orm.image import Build, BuildState, Image, Rebuild
 from registry.paging import Cursor
+from registry.settings import Settings
 from tests import factories
 from tests.factories import MODEL, PEOPLE, TERMS
 
@@ -76,6 +81,12 @@ class Scene:
     def token_id(self):
         return self.session.scalars(select(ApiToken.id)).one()
 
+    def advisory(self):
+        return recall.get(self.session, "GHSA-none-0000-0000", actor=self.world.cora)
+
+    def waiver_id(self):
+        return self.session.scalars(select(Waiver.id)).one()
+
     def image_digest(self):
         return self.session.scalars(select(Image.digest)).one()
 
@@ -93,6 +104,16 @@ def scene(world):
         catalog.set_alias(session, version, "champion", actor=world.ana, expected=version.model.revision)
         accounts.grant_role(session, accounts.load_person(session, username="kim"), Role.VALIDATOR, actor=world.root)
         factories.token(session, world.ana)
+        waived = factories.advisory("GHSA-waiv-0000-0000", "numpy")
+        factories.import_advisories(session, factories.advisory(), waived, actor=world.ops)
+        waivers.waive(
+            session,
+            recall.get(session, waived.id, actor=world.cora),
+            actor=world.cora,
+            owner="ana",
+            reason="why",
+            days=3,
+        )
         for build in session.scalars(select(Build).where(Build.state == BuildState.QUEUED)).all():
             if build.bundle_id == failing.id:
                 baking.fail(session, baking.start(session, build.id), {"code": "x", "message": "no", "hint": ""})
@@ -242,6 +263,25 @@ ACTS = {
         lambda s, a: rebuilds.request(s.session, s.session.scalars(select(Image)).one(), actor=a),
         EVERYBODY - {"kim", "root", "rita"},
     ),
+    # known vulnerabilities
+    importing.request: (
+        lambda s, a: importing.request(
+            s.session, actor=a, digest=digests.of_bytes(b"new"), size=3, settings=Settings()
+        ),
+        {"ops", *ADMINISTRATORS},
+    ),
+    importing.get: (
+        lambda s, a: importing.get(s.session, s.session.scalars(select(AdvisoryBundle.digest)).first(), actor=a),
+        EVERYBODY,
+    ),
+    importing.listing: (lambda s, a: importing.listing(s.session, Cursor(), actor=a), EVERYBODY),
+    recall.get: (lambda s, a: recall.get(s.session, "GHSA-none-0000-0000", actor=a), EVERYBODY),
+    recall.listing: (lambda s, a: recall.listing(s.session, Cursor(), actor=a), EVERYBODY),
+    waivers.waive: (
+        lambda s, a: waivers.waive(s.session, s.advisory(), actor=a, owner="ana", reason="Not reachable.", days=3),
+        {"cora", "carl", "max"},
+    ),
+    waivers.end: (lambda s, a: waivers.end(s.session, s.waiver_id(), actor=a), {"cora", "carl", "max"}),
     # audit
     proofs.search: (lambda s, a: proofs.search(s.session, proofs.Filters(), Cursor(), actor=a), AUDIENCE),
     proofs.entry: (lambda s, a: proofs.entry(s.session, 0, actor=a), AUDIENCE),
@@ -264,6 +304,10 @@ ANSWERS_BY_ACTOR = {
     "registry.lineage.hidden_parents": "is itself the question",
     "registry.bundles.visible": "narrows a query",
     "registry.reading.told_of": "tells of a version that its reader has",
+    "registry.recall.images_of": "leaves out what they may not see",
+    "registry.recall.tell": "counts what they may see",
+    "registry.recall.versions_of": "leaves out what they may not see",
+    "registry.recall.waiting": "lists by their roles, see registry.waiting",
     "registry.uploads.may_refer": "is itself the question",
     "registry.waiting.for_actor": "lists by their roles",
 }

@@ -139,9 +139,9 @@ class JobDocument(Document):
     """A piece of work in the queue."""
 
     id: str
-    kind: Literal["check", "bake", "rebuild", "rescan"]
+    kind: Literal["check", "bake", "rebuild", "rescan", "advisories"]
     subject: str
-    """API path of the version, build or rebuild it works on."""
+    """API path of the version, build, rebuild or bundle of advisories it works on."""
     state: Literal["queued", "running", "done", "failed"]
     attempts: int
     error: dict[str, Any] | None

@@ -7,7 +7,7 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from portal.api.documents.base import Digest, Document, FullName, Input, Link, Listing, Moment, Page, name_of, page
-from registry import accounts, approvals, notices
+from registry import accounts, advisories, approvals, notices
 from registry.orm.approval import Decision, DossierEntry, ReleaseRequest
 
 Line = Annotated[str, Field(min_length=1, max_length=300)]
@@ -177,7 +177,7 @@ def review_document(session: Session, request: ReleaseRequest) -> ReviewDocument
         gates=[GateDocument(code=gate.code, title=gate.title, state=gate.state, why=gate.why) for gate in gates],
         notices=[
             NoticeDocument(code=item.code, title=item.title, message=item.message, must_answer=item.must_answer)
-            for item in notices.of_reports(request.version.reports)
+            for item in notices.of_all(request.version.reports, advisories.of_version(session, request.version))
         ],
         dossier=[EntryDocument.of(entry, names) for entry in request.dossier],
         policy=f"{request.policy.name} revision {request.policy.revision}",

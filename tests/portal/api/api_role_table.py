@@ -14,6 +14,7 @@ HOLDERS = STAFF | {"none"}
 """Whoever has a token."""
 SCIENTISTS = frozenset({Role.SCIENTIST})
 BUILDERS = frozenset({Role.SCIENTIST, Role.OPERATOR})
+OPERATORS = frozenset({Role.OPERATOR, Role.ADMINISTRATOR})
 DISCUSSING = frozenset({Role.SCIENTIST, Role.VALIDATOR, Role.COMPLIANCE})
 AUDITORS = frozenset({Role.AUDITOR, Role.COMPLIANCE, Role.ADMINISTRATOR})
 
@@ -66,6 +67,11 @@ OPERATIONS: dict[str, frozenset[object] | None] = {
     "images.model_signatures": STAFF,
     "images.rebuild": REBUILDERS,
     "images.show_rebuild": STAFF,
+    "advisories.list_advisories": STAFF,
+    "advisories.show_advisory": STAFF,
+    "advisories.list_bundles": STAFF,
+    "advisories.import_bundle": OPERATORS,
+    "advisories.show_bundle": STAFF,
     "jobs.show_job": STAFF,
     "audit.list_entries": AUDITORS,
     "audit.checkpoint": AUDITORS,
