@@ -76,6 +76,8 @@ def ref_of(session: Session, text: str) -> str:
         kind, query = "model", select(RegisteredModel.id).where(RegisteredModel.full_name == text)
     elif name == "sha256":
         kind, query = "image", select(Image.id).where(Image.digest == text)
+        if session.scalars(query).first() is None:
+            kind, query = "advisories", select(AdvisoryBundle.id).where(AdvisoryBundle.digest == text)
     else:
         kind, query = "person", select(Person.id).where(Person.username == text.lower())
     row_id = session.scalars(query).first()
