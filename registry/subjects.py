@@ -9,7 +9,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from registry.orm.account import Person, Team
-from registry.orm.advisory import Waiver
+from registry.orm.advisory import AdvisoryBundle, Waiver
 from registry.orm.approval import ReleaseRequest
 from registry.orm.catalog import ModelVersion, RegisteredModel
 from registry.orm.image import Build, Bundle, Image
@@ -41,6 +41,7 @@ _FOUND: Mapping[str, Callable[[], Select[*tuple[Any, ...]]]] = {
     "bundle": lambda: select(Bundle.id, Bundle.full_name),
     "build": lambda: select(Build.id, Bundle.full_name).join(Bundle, Bundle.id == Build.bundle_id),
     "image": lambda: select(Image.id, Image.digest),
+    "advisories": lambda: select(AdvisoryBundle.id, AdvisoryBundle.digest),
     "waiver": lambda: select(Waiver.id, Waiver.advisory),
 }
 
@@ -75,6 +76,8 @@ def ref_of(session: Session, text: str) -> str:
         kind, query = "model", select(RegisteredModel.id).where(RegisteredModel.full_name == text)
     elif name == "sha256":
         kind, query = "image", select(Image.id).where(Image.digest == text)
+        if session.scalars(query).first() is None:
+            kind, query = "advisories", select(AdvisoryBundle.id).where(AdvisoryBundle.digest == text)
     else:
         kind, query = "person", select(Person.id).where(Person.username == text.lower())
     row_id = session.scalars(query).first()
