@@ -59,6 +59,8 @@ class Program:
 class ModelProcess:
     """A `Predictor` that hands batches to a process over a socket pair, and starts it again when it dies."""
 
+    concurrent = False  # one answer at a time comes back over the socket
+
     def __init__(self, program: Program, predict_seconds: float, log: Log, metrics: ModelMetrics) -> None:
         self._program = program
         self._predict_seconds = predict_seconds

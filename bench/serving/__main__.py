@@ -43,20 +43,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         image = ours.build({case.name: prepared[case.name] for case in cases}, "all")
         started.append(ours.serve(image).wait_ready(life.READY))
         others, notes = sides.peers(cases, ours.save(cases, servers.HOME / "models"), _say, started)
+        echo = rows.start_echo(started)  # before cores are shared: what is started later has the client's
         everyone = [ours.side(cases, started[0]), *others]
         measurements: dict[str, Callable[[], Result]] = {
             "life": lambda: life.life(cases, prepared, everyone, plan),
             "frames": lambda: frames.frames(_named(cases, FRAME_CASE), everyone, plan),
             "beside": lambda: frames.beside_frames(_named(cases, FRAME_CASE), everyone, plan),
-            "rest": lambda: rows.rest(cases, everyone, rows.start_echo(started), plan),
-            "grpc": lambda: rows.grpc(
-                [case for case in cases if case.compiles], everyone, rows.start_echo(started), plan
-            ),
+            "rest": lambda: rows.rest(cases, everyone, echo, plan),
+            "grpc": lambda: rows.grpc([case for case in cases if case.compiles], everyone, echo, plan),
         }
         figures: list[Figure] = []
+        on_cores = "nothing is pinned to a core"
         for name, measure in measurements.items():
             if name in (chosen.names or NAMES):
-                on_cores = share_cores(started) if name in ("rest", "grpc") else "nothing is pinned to a core"
+                if name == next((each for each in ("rest", "grpc") if each in (chosen.names or NAMES)), None):
+                    on_cores = share_cores(started)  # for what comes from here on
                 crowded = machine.crowding()
                 try:
                     found = measure()
