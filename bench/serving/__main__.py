@@ -37,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     processes.need_proc()
     plan = Plan(0.4, 1, _say) if chosen.quick else Plan(chosen.seconds, chosen.rounds, _say)
     servers.HOME.mkdir(parents=True, exist_ok=True)
-    cases, prepared = ours.trained(_say)
-    cases = [case for case in cases if case.name in (chosen.models or [case.name])]
+    every_case, prepared = ours.trained(_say)
+    cases = [case for case in every_case if case.name in (chosen.models or [case.name])]
     with servers.all_stopped() as started:
         image = ours.build({case.name: prepared[case.name] for case in cases}, "all")
         started.append(ours.serve(image).wait_ready(life.READY))
@@ -46,13 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         echo = rows.start_echo(started)  # before cores are shared: what is started later has the client's
         everyone = [ours.side(cases, started[0]), *others]
         measurements: dict[str, Callable[[], Result]] = {
-            "life": lambda: life.life(cases, prepared, everyone, plan),
+            "life": lambda: life.life(every_case, prepared, everyone, plan),
             "frames": lambda: frames.frames(_named(cases, FRAME_CASE), everyone, plan),
             "beside": lambda: frames.beside_frames(_named(cases, FRAME_CASE), everyone, plan),
             "rest": lambda: rows.rest(cases, everyone, echo, plan),
             "grpc": lambda: rows.grpc([case for case in cases if case.compiles], everyone, echo, plan),
         }
         figures: list[Figure] = []
+        failed = False
         on_cores = "nothing is pinned to a core"
         for name, measure in measurements.items():
             if name in (chosen.names or NAMES):
@@ -62,15 +63,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 try:
                     found = measure()
                 except NotMeasured as error:
+                    failed = True
                     notes.append(f"{name} was not measured: {error}")
-                    return _report(figures, notes, failed=True)
+                    continue
                 crowded = max(crowded, machine.crowding())
                 found.notes[:0] = [f"{on_cores}; {plan.rounds} rounds of {plan.seconds:g} s", *notes]
                 figures += found.figures
                 if chosen.write:
                     document.write(f"serving-{name}", found, _circumstances(crowded))
                 _say("\n".join([found.details, *found.notes]))
-    return _report(figures, notes, failed=False)
+    return _report(figures, notes, failed=failed)
 
 
 def _named(cases: Sequence[Case], name: str) -> Case:

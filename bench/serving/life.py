@@ -44,7 +44,7 @@ def life(cases: Sequence[Case], prepared: dict[str, Any], sides: Sequence[Side],
                     resident.append(held.rss / MB)
                     alone.append(held.pss / MB)
             together.append(sum(server.memory().pss for server in started) / MB)
-    peers = {side.name: side.servers[asked[COMPILED[0]].name] for side in sides if side.name != ours.NAME}
+    peers = {side.name: next(iter(side.servers.values())) for side in sides if side.name != ours.NAME}
     ready = "; ".join(f"{name} {server.ready_seconds:.1f} s" for name, server in peers.items())
     memory = {name: server.memory().rss / MB for name, server in peers.items()}
     result.figures = [

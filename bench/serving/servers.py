@@ -42,7 +42,11 @@ class Server:
 
     def memory(self) -> processes.Memory:
         """What its processes hold."""
-        return processes.memory(processes.family(self.process.pid))
+        held = processes.Memory(0, 0, 0)
+        for pid in processes.family(self.process.pid):
+            with contextlib.suppress(OSError, KeyError):  # some start short helpers, which may just have ended
+                held += processes.memory([pid])
+        return held
 
     def wait_ready(self, path: str) -> "Server":
         """Until ``path`` answers 200; notes how long it took.

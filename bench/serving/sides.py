@@ -125,8 +125,7 @@ def _mlflow(cases: Sequence[Case], models: Path, say: Say, started: list[Server]
         listen = ["--host", "127.0.0.1", "--port", str(port)]
         servers[case.name] = start(f"MLflow {case.name}", [*command, *listen], port=port, environ=environ)
         started.append(servers[case.name])
-    for server in servers.values():
-        server.wait_ready("/ping")
+        servers[case.name].wait_ready("/ping")  # one after the other: starting takes seconds of a core
 
     def path(_case: Case) -> str:
         return "/invocations"
