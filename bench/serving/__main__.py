@@ -4,15 +4,16 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 
 from bench import document, machine, processes
 from bench.figures import Figure, NotMeasured, Result, as_text
 from bench.serving import environments, frames, life, ours, rows, servers, sides
 from bench.serving.cases import Case
-from bench.serving.rounds import Plan, share_cores
+from bench.serving.rounds import Plan, shared_cores
 
-NAMES = ("rest", "grpc", "frames", "beside", "life")
+NAMES = ("life", "rest", "grpc", "frames", "beside")
 FRAME_CASE = "logistic"
 
 
@@ -45,33 +46,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         others, notes = sides.peers(cases, ours.save(cases, servers.HOME / "models"), _say, started)
         echo = rows.start_echo(started)  # before cores are shared: what is started later has the client's
         everyone = [ours.side(cases, started[0]), *others]
+        # Frames come last: a batching peer goes on waiting for rows as long as its last large ones took.
         measurements: dict[str, Callable[[], Result]] = {
             "life": lambda: life.life(every_case, prepared, everyone, plan),
-            "frames": lambda: frames.frames(_named(cases, FRAME_CASE), everyone, plan),
-            "beside": lambda: frames.beside_frames(_named(cases, FRAME_CASE), everyone, plan),
             "rest": lambda: rows.rest(cases, everyone, echo, plan),
             "grpc": lambda: rows.grpc([case for case in cases if case.compiles], everyone, echo, plan),
+            "frames": lambda: frames.frames(_named(cases, FRAME_CASE), everyone, plan),
+            "beside": lambda: frames.beside_frames(_named(cases, FRAME_CASE), everyone, plan),
         }
         figures: list[Figure] = []
         failed = False
-        on_cores = "nothing is pinned to a core"
         for name, measure in measurements.items():
-            if name in (chosen.names or NAMES):
-                if name == next((each for each in ("rest", "grpc") if each in (chosen.names or NAMES)), None):
-                    on_cores = share_cores(started)  # for what comes from here on
-                crowded = machine.crowding()
-                try:
+            if name not in (chosen.names or NAMES):
+                continue
+            cores = shared_cores(started) if name in ("rest", "grpc") else nullcontext("nothing is pinned to a core")
+            crowded = machine.crowding()
+            try:
+                with cores as on_cores:
                     found = measure()
-                except NotMeasured as error:
-                    failed = True
-                    notes.append(f"{name} was not measured: {error}")
-                    continue
-                crowded = max(crowded, machine.crowding())
-                found.notes[:0] = [f"{on_cores}; {plan.rounds} rounds of {plan.seconds:g} s", *notes]
-                figures += found.figures
-                if chosen.write:
-                    document.write(f"serving-{name}", found, _circumstances(crowded))
-                _say("\n".join([found.details, *found.notes]))
+            except NotMeasured as error:
+                failed = True
+                notes.append(f"{name} was not measured: {error}")
+                continue
+            crowded = max(crowded, machine.crowding())
+            found.notes[:0] = [f"{on_cores}; {plan.rounds} rounds of {plan.seconds:g} s", *notes]
+            figures += found.figures
+            if chosen.write:
+                document.write(f"serving-{name}", found, _circumstances(crowded))
+            _say("\n".join([found.details, *found.notes]))
     return _report(figures, notes, failed=failed)
 
 

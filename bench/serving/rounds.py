@@ -1,8 +1,9 @@
 """Sides measured by turns, so that what else the machine does meets all of them; medians and spread over the rounds."""
 
+import contextlib
 import os
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from bench.figures import NotMeasured, amount
@@ -83,15 +84,22 @@ class Found:
         return f"{self.rate:,.0f} · {middle:.2f}/{self.p99:.2f} · {self.cpu_us:,.0f}"
 
 
-def share_cores(servers: Sequence[Server]) -> str:
-    """Servers on one core, this client on the others, where there are several; what to say of it."""
+@contextlib.contextmanager
+def shared_cores(servers: Sequence[Server]) -> Iterator[str]:
+    """Servers on one core, this client on the others, where there are several; gives what to say of it."""
     cores = os.sched_getaffinity(0)
     if len(cores) < 2:
-        return "one core for servers and client"
+        yield "one core for servers and client"
+        return
     for server in servers:
         pin(server, SERVER_CORES)
     os.sched_setaffinity(0, cores - SERVER_CORES)
-    return "servers on one core, the client on another"
+    try:
+        yield "servers on one core, the client on another"
+    finally:
+        os.sched_setaffinity(0, cores)
+        for server in servers:
+            pin(server, cores)
 
 
 def by_turns(lanes: Sequence[Lane], connections: int, plan: Plan, notes: list[str]) -> dict[str, Found]:
