@@ -49,6 +49,8 @@ def frames(case: Case, sides: Sequence[Side], plan: Plan) -> Result:
             least = LEAST.get((form, rows))
             target = Target(least, at_least=True, of_ratio=True) if least else None
             said = f"{1000 / each.rate:,.0f} ms a frame; {each.spread('rows/s', rows)}"
+            if limit.rate > each.rate:
+                result.notes.append(f"a peer is better: {name} takes {rows:,} rows faster than our {form}")
             speed, beside = each.rate * rows, limit.rate * rows
             result.figures.append(
                 Figure(f"frame of {rows:,} rows, {form}", speed, "rows/s", beside, name, target, said)
