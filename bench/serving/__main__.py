@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := sorted(set(chosen.names) - set(NAMES)):
         made.error(f"unknown: {', '.join(unknown)}; choose from {', '.join(NAMES)}")
     processes.need_proc()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # servers are ended on the way out
     plan = Plan(0.4, 1, _say) if chosen.quick else Plan(chosen.seconds, chosen.rounds, _say)
     servers.HOME.mkdir(parents=True, exist_ok=True)
     every_case, prepared = ours.trained(_say)
