@@ -12,7 +12,7 @@ SCIENTIST := var/demo/scientist
 PYTEST := $(DEV) -m pytest
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 python:
 	@test -n "$(PYTHON)" || { echo "Countersign needs Python 3.11, 3.12 or 3.13; set PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -59,6 +59,9 @@ reproduce: .venv-run/done ## Bake the demo's image anew in two clean copies of t
 bench: .venv/done .venv-run/done ## Measure, as ratios against limits taken in the same run
 	@tools/postgres $(DEV) -m bench
 
+bench-serving: .venv/done ## Measure serving beside MLServer, BentoML, MLflow and FastAPI (installs them once, into var/bench)
+	@$(DEV) -m bench.serving
+
 base-image: .venv-run/done ## Make the base image from Debian packages, where nothing can be pulled (needs root)
 	@COUNTERSIGN_PYTHON=$(RUN) tools/base-image
 
@@ -70,4 +73,4 @@ lock: ## Resolve the requirement files again
 		.venv-run/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--custom-compile-command "make lock" $$file.in -o $$file.txt; done
 
-.PHONY: help python demo run dev check test soak reproduce bench base-image compiled lock
+.PHONY: help python demo run dev check test soak reproduce bench bench-serving base-image compiled lock

@@ -5,10 +5,11 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
@@ -16,7 +17,7 @@ import sqlalchemy as sa
 from flask import Flask
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from bench import databases, seeding
+from bench import databases, registry_peer, seeding
 from bench.figures import Figure, NotMeasured, Options, Result, Target
 from bench.installation import HOME
 from portal import create_app, logs
@@ -43,7 +44,12 @@ def measure(options: Options) -> Result:
     result = Result()
     url = databases.postgres_url()
     for models in options.models:
-        result.figures += _on("SQLite", databases.sqlite(HOME / "api"), models, options)
+        try:
+            peer = registry_peer.mlflow(models, options)
+        except NotMeasured as error:
+            peer = {}
+            result.notes.append(f"beside no peer at {models:,} models: {error}")
+        result.figures += _on("SQLite", databases.sqlite(HOME / "api"), models, options, peer)
         if url:
             result.figures += _on("PostgreSQL", databases.postgres(url), models, options)
     if not url:
@@ -51,8 +57,14 @@ def measure(options: Options) -> Result:
     return result
 
 
-def _on(kind: str, opened: AbstractContextManager[Database], models: int, options: Options) -> Iterator[Figure]:
-    """Seed one database, then measure."""
+def _on(
+    kind: str,
+    opened: AbstractContextManager[Database],
+    models: int,
+    options: Options,
+    peer: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Figure]:
+    """Seed one database, then measure. ``peer``: what MLflow takes for a call, in words."""
     with opened as database, tempfile.TemporaryDirectory() as folder:
         options.say(f"seeding {models:,} models on {kind}")
         owner = seeding.owner(database)
@@ -72,7 +84,7 @@ def _on(kind: str, opened: AbstractContextManager[Database], models: int, option
                 (writing if writes else reading).p50,
                 "bare Flask, INSERT and COMMIT" if writes else "bare Flask, SELECT 1",
                 Target(most),
-                f"p99 {spent.p99:.1f} ms, CPU {spent.cpu:.1f} ms",
+                "; ".join(filter(None, (f"p99 {spent.p99:.1f} ms, CPU {spent.cpu:.1f} ms", peer.get(call)))),
             )
 
 

@@ -23,5 +23,6 @@ def placed(page: str, name: str, result: Result, circumstances: str) -> str:
     if not found or not closed:
         raise ValueError(f"the page has no marks {begin} and {end}")
     notes = "".join(f"\n- {note}" for note in result.notes)
-    body = f"{as_markdown(result.figures)}\n" + (f"{notes}\n" if notes else "")
+    body = f"{as_markdown(result.figures)}\n" + (f"\n{result.details}\n" if result.details else "")
+    body += f"{notes}\n" if notes else ""
     return f"{head}{begin}\n{circumstances}.\n\n{body}{end}{tail}"

@@ -69,6 +69,8 @@ class Result:
 
     figures: list[Figure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    details: str = ""
+    """What does not fit beside one limit each: Markdown below the figures."""
 
 
 @dataclass(frozen=True)

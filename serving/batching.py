@@ -1,6 +1,7 @@
 """Batches: all requests that arrive while a model is busy, or in one turn of the event loop, become one predict.
 
-No timer: an idle server adds no wait, a busy one batches by itself.
+No timer: an idle server adds no wait, a busy one batches by itself. A large request is a batch of its own; where the predictor
+answers several at once, it does not hold up the small ones behind it.
 """
 
 import asyncio
@@ -24,15 +25,19 @@ class Job:
 
 
 class Batcher:
-    """The queue before one predictor. It sends one batch at a time, so requests never overtake each other."""
+    """The queue before one predictor. It sends one batch at a time, so requests of one size never overtake each other."""
 
     def __init__(self, predictor: Predictor) -> None:
         self.predictor = predictor
         self._queue: deque[Job] = deque()
         self._worker: asyncio.Task[None] | None = None
+        self._large = asyncio.Lock()
 
     async def predict(self, batch: Batch) -> list[Tensor]:
         """Like `Predictor.predict`, for any number of callers at once. Cancelling a call drops it from the queue."""
+        if batch.rows > ROWS and self.predictor.concurrent:
+            async with self._large:  # one at a time: they share the cores
+                return await self.predictor.predict(batch)
         loop = asyncio.get_running_loop()
         job = Job(batch, loop.create_future())
         self._queue.append(job)

@@ -16,6 +16,8 @@ TEXTS_HERE = 16  # texts take longer
 class CompiledModel:
     """A `Predictor` over a compiled form."""
 
+    concurrent = True  # a form holds no state between batches
+
     def __init__(self, ref: str, folder: Path, *, of_text: bool, log: Log) -> None:
         self._ref = ref
         self._folder = folder

@@ -18,7 +18,7 @@ from formats.signature import Signature
 from serving import errors, wire
 from serving.errors import ServingError, TooLarge, Unavailable
 from serving.logs import Log
-from serving.messages import LARGE, InferRequest, InferResponse
+from serving.messages import LARGE, InferRequest, InferResponse, bind
 from serving.oip_json import Form
 from serving.predictor import Batch
 from serving.process import PASSED_ON, READ_AHEAD, receive
@@ -184,7 +184,7 @@ def _bind(kept: dict[int, InferRequest], head: dict[str, Any]) -> tuple[dict[str
     request = kept.pop(head["number"], None)
     if request is None:
         raise Unavailable("the body was lost when its reader was restarted; send the request again")
-    batch = asyncio.run(request.bind(Signature.from_dict(head["signature"])))
+    batch = bind(Signature.from_dict(head["signature"]), request)
     return {"outputs": batch.outputs}, list(batch.inputs)
 
 

@@ -21,10 +21,12 @@ from serving.http_messages import (
     decompress,
     error_response,
 )
+from serving.messages import LARGE
 from serving.settings import Settings
 from serving.tensors import Buffer
 
 HEAD_LIMIT = 32 * 1024  # bytes of request line and headers
+JOINED = 4 * 1024  # bytes of a body that is written with its head: copying them is cheaper than another part
 STEP = 4 * 1024  # bytes handed to the parser at once: heads are measured, and requests counted, in between
 PIPELINE = 64  # requests of one connection under way before it is no longer read
 SLOWEST = 64 * 1024  # bytes a second that a body must make on average
@@ -34,7 +36,7 @@ SWEEP_SECONDS = 0.5
 QUIET_SECONDS = 0.5  # without a new connection before a server that goes away closes its port
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_STATUS_LINES = {status: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -51,6 +53,7 @@ class Exchange:
         "held",
         "http10",
         "keep_alive",
+        "length",
         "method",
         "parts",
         "refusal",
@@ -64,6 +67,7 @@ class Exchange:
         self.target = b""
         self.headers: dict[bytes, bytes] = {}
         self.chunks: list[bytes] = []
+        self.length = 0  # of the body, where the head says it
         self.held = 0  # bytes of body in memory
         self.admitted = False
         self.keep_alive = False
@@ -177,7 +181,8 @@ class Connection(asyncio.Protocol):
         """Parse what was read, in steps, until too many requests of this connection are under way."""
         try:
             while self._unparsed and not self._deaf and not self._crowded:
-                piece, self._unparsed = self._unparsed[:STEP], self._unparsed[STEP:]
+                step = max(STEP, self._missing)
+                piece, self._unparsed = self._unparsed[:step], self._unparsed[step:]
                 self._parser.feed_data(piece)
                 if self._in_head:
                     self._head_bytes += len(piece)
@@ -189,6 +194,12 @@ class Connection(asyncio.Protocol):
             if not self._deaf:
                 self._refuse(BadRequest(f"malformed HTTP request: {error}"))
         self._regulate()
+
+    @property
+    def _missing(self) -> int:
+        """Bytes of the body that is being received which are still to come: no head and no other request is among them."""
+        exchange = self._current
+        return 0 if exchange is None or self._in_head else exchange.length - exchange.held
 
     @property
     def _crowded(self) -> bool:
@@ -279,10 +290,9 @@ class Connection(asyncio.Protocol):
 
     def _check_head(self, exchange: Exchange, expectation: bytes) -> None:
         limit = self._http.settings.max_body
-        if int(exchange.headers.get(b"content-length", b"0")) > limit:
-            raise TooLarge(
-                f"the body has {exchange.headers[b'content-length'].decode()} bytes, at most {limit} are taken"
-            )
+        exchange.length = int(exchange.headers.get(b"content-length", b"0"))
+        if exchange.length > limit:
+            raise TooLarge(f"the body has {exchange.length} bytes, at most {limit} are taken")
         if expectation not in (b"", b"100-continue"):
             raise BadExpectation("the expectation is unknown, expected 100-continue")
         if exchange.method == "POST":
@@ -321,7 +331,9 @@ class Connection(asyncio.Protocol):
 
     async def _answer(self, exchange: Exchange) -> None:
         try:
-            body = b"".join(exchange.chunks)
+            # Beside the loop when it is large: Python lets others go on while it copies.
+            large = exchange.held > LARGE
+            body = await asyncio.to_thread(b"".join, exchange.chunks) if large else b"".join(exchange.chunks)
             exchange.chunks.clear()
             encoding = exchange.headers.get(b"content-encoding", b"identity").lower()
             if encoding != b"identity":  # in a thread: a small body may become a large one
@@ -370,7 +382,7 @@ class Connection(asyncio.Protocol):
         if exchange.method not in ("GET", "HEAD"):  # probes and scrapes come all day and say nothing
             self._http.access.answered(call, response.status)
         head = [
-            _STATUS_LINES[HTTPStatus(response.status)],
+            _STATUS_LINES[response.status],
             b"content-length: %d\r\ndate: %s\r\nx-request-id: %s\r\n"
             % (response.size, self._http.date, call.id.encode()),
             *(b"%s: %s\r\n" % header for header in response.headers),
@@ -382,7 +394,11 @@ class Connection(asyncio.Protocol):
         elif exchange.http10:
             head.append(b"connection: keep-alive\r\n")
         body = () if exchange.method == "HEAD" else response.body
-        exchange.parts = [b"".join([*head, b"\r\n"]), *body]
+        head.append(b"\r\n")
+        if response.size <= JOINED:
+            exchange.parts = [b"".join([*head, *body])]
+        else:
+            exchange.parts = [b"".join(head), *body]
         self._flush()
 
     def _flush(self) -> None:
@@ -392,7 +408,10 @@ class Connection(asyncio.Protocol):
         while self._queue and self._queue[0].parts is not None:
             exchange = self._queue.popleft()
             assert exchange.parts is not None
-            self._transport.writelines(exchange.parts)
+            if len(exchange.parts) == 1:
+                self._transport.write(exchange.parts[0])
+            else:
+                self._transport.writelines(exchange.parts)
             if not exchange.keep_alive:
                 self._deaf = True
                 self._end()

@@ -26,7 +26,6 @@ from serving.tensors import (
     from_raw,
     from_values,
     read_text,
-    to_array,
 )
 
 LARGE = 256 * 1024  # bytes; what is larger leaves the event loop while it is read or written
@@ -150,7 +149,7 @@ def _bind_matrix(expected: Input, columns: Sequence[GivenInput]) -> Tensor:
     rows = bound[0].shape[0]
     if any(tensor.shape[0] != rows for tensor in bound):
         raise BadRequest("the columns have different numbers of rows, expected the same in each")
-    matrix = np.stack([to_array(tensor) for tensor in bound], axis=1)
+    matrix = np.stack([np.frombuffer(tensor.data, DTYPES[tensor.datatype]) for tensor in bound], axis=1)
     return from_array(expected.name, expected.datatype, matrix)
 
 

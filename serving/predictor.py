@@ -26,6 +26,10 @@ class Predictor(Protocol):
     """One model version, ready to answer."""
 
     @property
+    def concurrent(self) -> bool:
+        """A batch may be sent while another one is being answered."""
+
+    @property
     def ready(self) -> bool:
         """A batch sent now would be answered without waiting for a start."""
 
@@ -39,7 +43,7 @@ class Predictor(Protocol):
         """End what was started."""
 
     async def predict(self, batch: Batch) -> list[Tensor]:
-        """One tensor per name in ``batch.outputs``, in that order, with ``batch.rows`` rows. Called one batch at a time.
+        """One tensor per name in ``batch.outputs``, in that order, with ``batch.rows`` rows. Called one batch at a time unless `concurrent`.
 
         :raises RowsRefused: the model refused the values; another batch may succeed.
         :raises ServingError: the model failed, took too long, or is not there.

@@ -59,6 +59,8 @@ class Program:
 class ModelProcess:
     """A `Predictor` that hands batches to a process over a socket pair, and starts it again when it dies."""
 
+    concurrent = False  # one answer at a time comes back over the socket
+
     def __init__(self, program: Program, predict_seconds: float, log: Log, metrics: ModelMetrics) -> None:
         self._program = program
         self._predict_seconds = predict_seconds
@@ -209,8 +211,19 @@ async def _exchange(
 
 async def receive(reader: asyncio.StreamReader) -> tuple[dict[str, Any], list[Tensor]]:
     """The next frame."""
-    head, data = tensors.FRAME.unpack(await reader.readexactly(tensors.FRAME.size))
-    return tensors.unpack(await reader.readexactly(head), await reader.readexactly(data))
+    head, size = tensors.FRAME.unpack(await reader.readexactly(tensors.FRAME.size))
+    text = await reader.readexactly(head)
+    if size <= READ_AHEAD:
+        return tensors.unpack(text, await reader.readexactly(size))
+    data = bytearray(size)
+    start = 0
+    while start < size:  # piece by piece: a copy of all of it at once would stop the event loop
+        piece = await reader.read(min(READ_AHEAD, size - start))
+        if not piece:
+            raise EOFError("the socket closed in the middle of a frame")
+        data[start : start + len(piece)] = piece
+        start += len(piece)
+    return tensors.unpack(text, data)
 
 
 def _error(ref: str, error: dict[str, Any]) -> ServingError:

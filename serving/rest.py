@@ -1,5 +1,6 @@
 """Routes of the REST side: which request means what. Whatever they mean is the service's business."""
 
+import functools
 from typing import Any, Literal
 from urllib.parse import parse_qs, unquote
 
@@ -16,6 +17,8 @@ from serving.service import Service
 from serving.settings import Settings
 from serving.wire import ARROW, BINARY, JSON, MEDIA, Wanted, parse, render
 
+ADDRESSES = 64  # that are kept taken apart: clients ask the same few, and one has at most the size of a head
+
 
 class Rest:
     """A `Handler` over a service."""
@@ -26,7 +29,7 @@ class Rest:
         self._settings = settings
 
     async def __call__(self, request: Request) -> Response:
-        path = [unquote(part) for part in request.target.partition("?")[0].strip("/").split("/")]
+        path, _ = _address(request.target)
         match path:
             case ["v2", "models", route, "infer"]:
                 return await self._infer(request, route, "", self._wanted(request, "oip"))
@@ -93,12 +96,11 @@ class Rest:
             known = ", ".join(name.decode() for name in (JSON, *MEDIA))
             raise BadEncoding(f"Content-Type {given.decode('latin-1')!r} is unknown here; {known} are taken")
         arrow = ARROW in request.headers.get(b"accept", b"").lower()
-        outputs = parse_qs(request.target.partition("?")[2]).get("outputs", [""])[0]
         return Wanted(
             MEDIA.get(given, kind),
             "arrow" if arrow else kind,
             _head_length(request) if kind == "oip" and given not in MEDIA else None,
-            ("predict",) if kind == "mlflow" else tuple(filter(None, outputs.split(","))),
+            ("predict",) if kind == "mlflow" else _address(request.target)[1],
             self._settings.max_rows,
             self._settings.max_body,
         )
@@ -115,6 +117,14 @@ class Rest:
     def _model_ready(self, route: str, version: str) -> Response:
         ready = self._service.version_ready(route, version)
         return _json({"name": route, "ready": ready}, 200 if ready else Unavailable.status)
+
+
+@functools.lru_cache(ADDRESSES)
+def _address(target: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The parts of a path, decoded, and the outputs that its query names."""
+    path, _, query = target.partition("?")
+    outputs = parse_qs(query).get("outputs", [""])[0]
+    return tuple(unquote(part) for part in path.strip("/").split("/")), tuple(filter(None, outputs.split(",")))
 
 
 def routing_key(header: bytes | str | None, parameters: dict[str, Any]) -> str | None:

@@ -14,7 +14,7 @@ import orjson
 
 from formats import manifest
 from formats.manifest import Model
-from serving import approved, grpc_server, oip_json, tensors
+from serving import approved, grpc_server, memory, oip_json, tensors
 from serving.access import Access
 from serving.admission import Door
 from serving.batching import Batcher
@@ -141,6 +141,7 @@ class Server:
         async with asyncio.TaskGroup() as group:
             for model in self._image.manifest.models:
                 group.create_task(start(model))
+        memory.give_back()
         self.service.started = True
         self._log.info("ready", bundle=self._image.manifest.bundle, models=len(self._predictors))
 

@@ -87,7 +87,9 @@ def _input(name: str, column: ChunkedArray) -> GivenInput:
         if kind == number:
             if array.null_count:
                 return GivenInput(name, datatype, shape, values=_values(array))
-            return GivenInput(name, datatype, shape, raw=array.to_numpy().astype(DTYPES[datatype]).tobytes())
+            return GivenInput(
+                name, datatype, shape, raw=array.to_numpy().astype(DTYPES[datatype], copy=False).tobytes()
+            )
     if DataType.is_boolean(kind):
         return GivenInput(name, "BOOL", shape, values=_values(array))
     if DataType.is_date(kind) or DataType.is_timestamp(kind):

@@ -55,10 +55,15 @@ class Numbers:
         self._steps = [(step["do"], arrays[step["with"]]) for step in spec["steps"]]
 
     def __call__(self, cells: "Sequence[Cells] | Array") -> Array:
-        matrix = _stack([cells[place] for place in self._inputs])
+        matrix = self._matrix(cells)
         for do, operand in self._steps:
             matrix = _OPERATIONS[do](matrix, operand)
         return matrix
+
+    def _matrix(self, cells: "Sequence[Cells] | Array") -> Array:
+        if isinstance(cells, np.ndarray) and self._inputs == list(range(len(cells))):
+            return np.asarray(cells.T, dtype=np.float64)  # the matrix as it came, rows first: no copy of a large one
+        return _stack([cells[place] for place in self._inputs])
 
 
 def _fill(matrix: Array, values: Array) -> Array:

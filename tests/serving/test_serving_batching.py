@@ -15,7 +15,8 @@ class Doubler:
 
     ready = True
 
-    def __init__(self, gate=None):
+    def __init__(self, gate=None, *, concurrent=False):
+        self.concurrent = concurrent
         self.asked = []
         self.gate = gate
 
@@ -44,6 +45,23 @@ def test_requests_of_one_turn_are_one_predict():
         found = await answers(Batcher(doubler), rows(1), rows(2, 3), rows(4))
         assert found == [[[2.0]], [[4.0, 6.0]], [[8.0]]]
         assert doubler.asked == [(4, ("double",))]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("concurrent", [True, False])
+def test_a_large_request_holds_up_a_small_one_only_where_the_model_answers_one_at_a_time(concurrent):
+    async def scenario():
+        doubler = Doubler(gate := asyncio.Event(), concurrent=concurrent)
+        batcher = Batcher(doubler)
+        large = [asyncio.create_task(batcher.predict(rows(*range(20, 20 + ROWS + 1)))) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        small = asyncio.create_task(batcher.predict(rows(1)))
+        await asyncio.sleep(0.01)
+        assert [count for count, _ in doubler.asked] == ([ROWS + 1, 1] if concurrent else [ROWS + 1])
+        gate.set()
+        assert to_values((await small)[0]) == [2.0]
+        assert [len(to_values((await task)[0])) for task in large] == [ROWS + 1] * 2
 
     asyncio.run(scenario())
 
