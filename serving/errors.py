@@ -7,6 +7,7 @@
     ├── Forbidden      403 PERMISSION_DENIED    loading and unloading: approval is not bypassed at run time
     ├── WrongMethod    405 UNIMPLEMENTED
     ├── TooSlow        408 DEADLINE_EXCEEDED    the client did not send its request in time
+    ├── Revoked        410 FAILED_PRECONDITION  the version was approved, and is not any more
     ├── TooLarge       413 RESOURCE_EXHAUSTED
     ├── BadEncoding    415 INVALID_ARGUMENT     a Content-Encoding that is not known
     ├── BadExpectation 417 INVALID_ARGUMENT
@@ -63,6 +64,11 @@ class WrongMethod(ServingError):
 class TooSlow(ServingError):
     status = 408
     grpc_code = "DEADLINE_EXCEEDED"
+
+
+class Revoked(ServingError):
+    status = 410
+    grpc_code = "FAILED_PRECONDITION"
 
 
 class TooLarge(ServingError):

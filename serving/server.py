@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import orjson
 
 from formats import manifest
 from formats.manifest import Model
-from serving import approved, grpc_server, oip_json, tensors
+from serving import approved, grpc_server, mounted, oip_json, tensors
 from serving.access import Access
 from serving.admission import Door
 from serving.batching import Batcher
@@ -28,6 +28,7 @@ from serving.metrics import Metrics, ModelMetrics
 from serving.predictor import Predictor
 from serving.process import ModelProcess, Program
 from serving.rest import Rest
+from serving.revocations import RevocationFile
 from serving.routing import routes
 from serving.sealed import Sealed
 from serving.service import Service
@@ -96,8 +97,14 @@ class Server:
             image.manifest, found, self._batchers, door=self._door, metrics=metrics, max_rows=settings.max_rows
         )
         access = Access(metrics, log)
-        self._weights = WeightsFile(settings.weights_file, found, metrics, log) if settings.weights_file else None
+        self._looks: list[Callable[[], None]] = []
+        if settings.weights_file:
+            weights = WeightsFile(settings.weights_file, found, metrics, log)
+            weights.look()  # before the first request
+            self._looks.append(weights.look)
+        self._revocations = self._read_revocations(metrics) if settings.revocations_file else None
         self._watching: asyncio.Task[None] | None = None
+        self._retiring: set[asyncio.Task[None]] = set()
         self._helper = Helper(settings, log)
         self._http = Http(Rest(self.service, self._helper, settings), self._door, access, settings)
         self._grpc = grpc_server.create(self.service, access, settings)
@@ -106,9 +113,8 @@ class Server:
     async def listen(self, address: Address) -> None:
         """Open both ports: from here on the server is live, and says that it is not ready."""
         loop = asyncio.get_running_loop()
-        if self._weights is not None:
-            self._weights.look()  # before the first request
-            self._watching = loop.create_task(self._weights.watch())
+        if self._looks:
+            self._watching = loop.create_task(mounted.watch(self._looks))
         try:
             self._listener = await loop.create_server(
                 self._http.connect, address.host, address.rest_port, backlog=BACKLOG
@@ -127,8 +133,14 @@ class Server:
     async def start_models(self) -> None:
         """Start every model and ask it its sealed rows; ready when all have answered as approved.
 
-        :raises Refusal: one does not start, or answers something else.
+        What is revoked is not even loaded.
+
+        :raises Refusal: one does not start, or answers something else, or all are revoked.
         """
+        revoked = self._revocations.revoked if self._revocations else ()
+        models = [model for model in self._image.manifest.models if model.ref not in revoked]
+        if not models:
+            raise Refusal(f"all that this image serves was revoked: {', '.join(sorted(revoked))}")
         cores = asyncio.Semaphore(
             os.cpu_count() or 1
         )  # importing libraries is work for a core; more at once only thrash
@@ -139,10 +151,10 @@ class Server:
                 await self._check_answers(model)
 
         async with asyncio.TaskGroup() as group:
-            for model in self._image.manifest.models:
+            for model in models:
                 group.create_task(start(model))
         self.service.started = True
-        self._log.info("ready", bundle=self._image.manifest.bundle, models=len(self._predictors))
+        self._log.info("ready", bundle=self._image.manifest.bundle, models=len(models))
 
     async def drain(self) -> None:
         """Take nothing new, and finish what is under way."""
@@ -164,6 +176,36 @@ class Server:
             # Only a server that was started can be stopped: grpc would wait for it without an end.
             await asyncio.gather(self._http.close(CLOSE_SECONDS), self._grpc.stop(CLOSE_SECONDS))
         await asyncio.gather(self._helper.stop(), *(predictor.stop() for predictor in self._predictors.values()))
+
+    def _read_revocations(self, metrics: Metrics) -> RevocationFile:
+        """The list that is mounted, already obeyed, and looked at from now on.
+
+        :raises Refusal: it cannot be trusted.
+        """
+        assert self._settings.revocations_file is not None
+        found = RevocationFile(
+            self._settings.revocations_file,
+            fingerprint=self._settings.revocations_key or self._image.fingerprint,
+            image_digest=self._settings.image_digest,
+            models=self._image.manifest.models,
+            metrics=metrics,
+            log=self._log,
+        )
+        self.service.withdraw(found.revoked)
+        self._looks.append(lambda: found.look(self._withdraw))
+        return found
+
+    def _withdraw(self, refs: Collection[str]) -> None:
+        self.service.withdraw(refs)
+        for ref in refs:
+            task = asyncio.create_task(self._retire(ref))
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+
+    async def _retire(self, ref: str) -> None:
+        """End what answered for a revoked model, after the requests that it had taken before."""
+        await self._batchers[ref].emptied()
+        await self._predictors[ref].stop()
 
     async def _check_answers(self, model: Model) -> None:
         rows = approved.sealed(self._image.root / model.path, model)
