@@ -86,6 +86,11 @@ class Metrics:
         self._revocations = self._gauge(
             "revocations_issued_timestamp_seconds", "When the revocation list that holds was issued", ()
         )
+        self.outbox = self._counter(
+            "outbox",
+            "Logged predictions and exported spans: delivered, dropped before, lost on the way",
+            ("what", "outcome"),
+        )
         self.up = self._gauge("model_up", "1 while the model can answer", ("model",))
         self.ended = self._counter("model_process_ended", "Times the process of a model ended by itself", ("model",))
         self.active = self._gauge("active_requests", "Inference requests under way", ())

@@ -104,7 +104,9 @@ async def _start(image: Sealed, version: Version, settings: Settings) -> Server:
     )  # fmt: skip
     only = replace(member, weight=100, bounds=(0, 100))
     alone = replace(manifest, models=(version.model,), routes=(Route(version.route, (only,)),))
-    server = Server(replace(image, manifest=alone), replace(settings, weights_file=None), Log("error"))
+    server = Server(
+        replace(image, manifest=alone), replace(settings, weights_file=None, prediction_log=None), Log("error")
+    )
     try:
         await server.start_models()
     except BaseException:

@@ -14,7 +14,7 @@ import orjson
 
 from formats import manifest
 from formats.manifest import Model
-from serving import approved, grpc_server, mounted, oip_json, tensors
+from serving import approved, grpc_server, mounted, oip_json, predictions, tensors
 from serving.access import Access
 from serving.admission import Door
 from serving.batching import Batcher
@@ -25,13 +25,15 @@ from serving.http1 import Http
 from serving.logs import Log
 from serving.messages import bind
 from serving.metrics import Metrics, ModelMetrics
+from serving.outbox import Outbox
+from serving.predictions import PredictionLog
 from serving.predictor import Predictor
 from serving.process import ModelProcess, Program
 from serving.rest import Rest
 from serving.revocations import RevocationFile
 from serving.routing import routes
 from serving.sealed import Sealed
-from serving.service import Service
+from serving.service import Observer, Service
 from serving.settings import Settings
 from serving.weights import WeightsFile
 
@@ -93,8 +95,20 @@ class Server:
         }
         self._batchers = {ref: Batcher(predictor) for ref, predictor in self._predictors.items()}
         self._door = Door(settings)
+        self._outboxes: list[Outbox[Any]] = []
+        observers: list[Observer] = []
+        if settings.prediction_log is not None:
+            lines = Outbox("predictions", predictions.writer(settings.prediction_log), metrics, log)
+            self._outboxes.append(lines)
+            observers.append(PredictionLog(settings, lines.put).observe)
         self.service = Service(
-            image.manifest, found, self._batchers, door=self._door, metrics=metrics, max_rows=settings.max_rows
+            image.manifest,
+            found,
+            self._batchers,
+            door=self._door,
+            metrics=metrics,
+            max_rows=settings.max_rows,
+            observers=observers,
         )
         access = Access(metrics, log)
         self._looks: list[Callable[[], None]] = []
@@ -103,7 +117,7 @@ class Server:
             weights.look()  # before the first request
             self._looks.append(weights.look)
         self._revocations = self._read_revocations(metrics) if settings.revocations_file else None
-        self._watching: asyncio.Task[None] | None = None
+        self._background: list[asyncio.Task[None]] = []
         self._retiring: set[asyncio.Task[None]] = set()
         self._helper = Helper(settings, log)
         self._http = Http(Rest(self.service, self._helper, settings), self._door, access, settings)
@@ -114,7 +128,8 @@ class Server:
         """Open both ports: from here on the server is live, and says that it is not ready."""
         loop = asyncio.get_running_loop()
         if self._looks:
-            self._watching = loop.create_task(mounted.watch(self._looks))
+            self._background.append(loop.create_task(mounted.watch(self._looks)))
+        self._background += [loop.create_task(outbox.run()) for outbox in self._outboxes]
         try:
             self._listener = await loop.create_server(
                 self._http.connect, address.host, address.rest_port, backlog=BACKLOG
@@ -169,13 +184,15 @@ class Server:
 
     async def close(self) -> None:
         """Close both ports and every connection after what is written to it, and end the models."""
-        if self._watching is not None:
-            self._watching.cancel()
+        for task in self._background:
+            task.cancel()
         if self._listener is not None:
             self._listener.close()
             # Only a server that was started can be stopped: grpc would wait for it without an end.
             await asyncio.gather(self._http.close(CLOSE_SECONDS), self._grpc.stop(CLOSE_SECONDS))
         await asyncio.gather(self._helper.stop(), *(predictor.stop() for predictor in self._predictors.values()))
+        for outbox in self._outboxes:
+            await outbox.flush()
 
     def _read_revocations(self, metrics: Metrics) -> RevocationFile:
         """The list that is mounted, already obeyed, and looked at from now on.

@@ -1,7 +1,7 @@
 """What both transports offer: health, metadata, the repository index, and inference on a route."""
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from formats.manifest import Manifest, Model
@@ -13,9 +13,13 @@ from serving.batching import Batcher
 from serving.errors import Forbidden, NotFound, ServingError, TooLarge, Unavailable
 from serving.messages import InferResponse, Request
 from serving.metrics import Metrics, VersionMetrics
+from serving.predictor import Batch
 from serving.routing import Route, Version
+from serving.tensors import Tensor
 
 NAME = "countersign"
+Observer = Callable[[Call, str | None, Batch, Sequence[Tensor]], None]
+"""Told of every answer: the call, its routing key, rows and outputs. It must not raise, nor take long."""
 EXTENSIONS = ("binary_tensor_data", "model_repository")
 
 
@@ -31,6 +35,7 @@ class Service:
         door: Door,
         metrics: Metrics,
         max_rows: int,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self.manifest = manifest
         self.door = door
@@ -39,6 +44,7 @@ class Service:
         self._routes = routes
         self._batchers = batchers
         self._max_rows = max_rows
+        self._observers = observers
         self._counters = {
             (version.route, version.name): VersionMetrics(metrics, version)
             for route in routes.values()
@@ -148,6 +154,8 @@ class Service:
         finally:
             counters.requests.inc()
             counters.seconds.observe(time.perf_counter() - call.started)
+        for observe in self._observers:
+            observe(call, key, batch, outputs)
         return InferResponse(route, chosen.name, chosen.model.release_digest, request.id, outputs)
 
     def _route(self, name: str) -> Route:

@@ -23,6 +23,10 @@ class Settings:
     image_digest: str | None = None  # of this image, which it cannot know by itself, for entries about images
     log_level: str = "info"
     weights_file: Path | None = None  # other weights than the manifest's, within their bounds
+    prediction_log: Path | None = None  # where a share of the answers is logged; `-` is standard output
+    prediction_share: float = 0.01  # of the answers
+    prediction_inputs: bool = False  # log the rows, too
+    prediction_key_file: Path | None = None  # a secret under which routing keys are hashed
     max_body: int = 64 * MIB  # of one request, REST and gRPC, after decompression
     max_rows: int = 1_000_000  # of one request
     max_concurrency: int = 512  # inference requests under way at once; more are told to come back
@@ -33,7 +37,13 @@ class Settings:
 
 NUMBERS = ("max_body", "max_rows", "max_concurrency", "drain_seconds", "read_seconds", "predict_seconds")
 DIGESTS = ("key_fingerprint", "revocations_key", "image_digest")
-FILES = ("key_fingerprint_file", "revocations_file", "weights_file")
+FILES = (
+    "key_fingerprint_file",
+    "revocations_file",
+    "weights_file",
+    "prediction_log",
+    "prediction_key_file",
+)
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -67,6 +77,22 @@ def _number(text: str) -> int:
     return int(text)
 
 
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1
+    if not 0 < share <= 1:
+        raise ValueError(f"is {text!r}, expected a share above 0, at most 1")
+    return share
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(f"is {text!r}, expected true or false")
+    return text.lower() == "true"
+
+
 def _level(text: str) -> str:
     if text.lower() not in LEVELS:
         raise ValueError(f"is {text.lower()!r}, expected one of {', '.join(LEVELS)}")
@@ -84,6 +110,8 @@ def _digest(text: str) -> str:
 _NAMES = tuple(item.name for item in fields(Settings))
 _READERS: dict[str, Callable[[str], Any]] = {
     "log_level": _level,
+    "prediction_share": _share,
+    "prediction_inputs": _switch,
     **dict.fromkeys(NUMBERS, _number),
     **dict.fromkeys(DIGESTS, _digest),
     **dict.fromkeys(FILES, Path),
