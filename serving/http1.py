@@ -9,7 +9,7 @@ from typing import cast
 
 import httptools
 
-from serving.access import Access, Call, request_id
+from serving.access import Access, Call
 from serving.admission import Door
 from serving.errors import BadExpectation, BadRequest, Busy, HeadTooLarge, ServingError, TooLarge, TooSlow
 from serving.http_messages import (
@@ -72,9 +72,11 @@ class Exchange:
         self.task: asyncio.Task[None] | None = None
         self.parts: list[Buffer] | None = None  # the response, once it is known
 
-    def identify(self) -> Call:
+    def identify(self, access: Access) -> Call:
         if self.call is None:
-            self.call = Call(request_id(self.headers.get(b"x-request-id", b"").decode("latin-1")), "rest")
+            given = self.headers.get(b"traceparent")
+            traceparent = None if given is None else given.decode("latin-1")
+            self.call = access.begin("rest", self.headers.get(b"x-request-id", b"").decode("latin-1"), traceparent)
         return self.call
 
 
@@ -327,7 +329,7 @@ class Connection(asyncio.Protocol):
             if encoding != b"identity":  # in a thread: a small body may become a large one
                 body = await asyncio.to_thread(decompress, body, encoding, self._http.settings.max_body)
             target = exchange.target.decode("latin-1")
-            request = Request(exchange.method, target, exchange.headers, body, exchange.identify())
+            request = Request(exchange.method, target, exchange.headers, body, exchange.identify(self._http.access))
             response = await self._http.handler(request)
             accepted = accepted_encoding(exchange.headers.get(b"accept-encoding", b""))
             if accepted and response.size >= COMPRESSED_FROM:
@@ -366,7 +368,7 @@ class Connection(asyncio.Protocol):
         self._flush()
 
     def _finish(self, exchange: Exchange, response: Response) -> None:
-        call = exchange.identify()
+        call = exchange.identify(self._http.access)
         if exchange.method not in ("GET", "HEAD"):  # probes and scrapes come all day and say nothing
             self._http.access.answered(call, response.status)
         head = [
@@ -375,6 +377,8 @@ class Connection(asyncio.Protocol):
             % (response.size, self._http.date, call.id.encode()),
             *(b"%s: %s\r\n" % header for header in response.headers),
         ]
+        if call.trace is not None:
+            head.append(b"traceparent: %s\r\n" % call.trace.header.encode())
         if self._http.door.draining and len(self._queue) == 1 and self._current is None:
             exchange.keep_alive = False  # the last answer of this connection
         if not exchange.keep_alive:

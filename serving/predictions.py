@@ -45,6 +45,7 @@ class PredictionLog:
             "at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "event": "prediction",
             "request_id": call.id,
+            "trace_id": call.trace and call.trace.id,
             "transport": call.transport,
             "route": call.version.route,
             "version": call.version.name,

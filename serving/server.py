@@ -14,7 +14,7 @@ import orjson
 
 from formats import manifest
 from formats.manifest import Model
-from serving import approved, grpc_server, mounted, oip_json, predictions, tensors
+from serving import approved, grpc_server, mounted, oip_json, predictions, tensors, tracing
 from serving.access import Access
 from serving.admission import Door
 from serving.batching import Batcher
@@ -35,6 +35,7 @@ from serving.routing import routes
 from serving.sealed import Sealed
 from serving.service import Observer, Service
 from serving.settings import Settings
+from serving.tracing import Tracer
 from serving.weights import WeightsFile
 
 BACKLOG = 1024
@@ -110,7 +111,13 @@ class Server:
             max_rows=settings.max_rows,
             observers=observers,
         )
-        access = Access(metrics, log)
+        tracer = None
+        if settings.otlp_endpoint is not None:
+            deliver = tracing.exporter(settings.otlp_endpoint, image.manifest.bundle)
+            spans = Outbox("spans", deliver, metrics, log)
+            self._outboxes.append(spans)
+            tracer = Tracer(settings.trace_share, spans.put)
+        access = Access(metrics, log, tracer)
         self._looks: list[Callable[[], None]] = []
         if settings.weights_file:
             weights = WeightsFile(settings.weights_file, found, metrics, log)

@@ -27,6 +27,8 @@ class Settings:
     prediction_share: float = 0.01  # of the answers
     prediction_inputs: bool = False  # log the rows, too
     prediction_key_file: Path | None = None  # a secret under which routing keys are hashed
+    otlp_endpoint: str | None = None  # of a collector that takes traces
+    trace_share: float = 0.01  # of the requests without a trace context, from which a trace starts
     max_body: int = 64 * MIB  # of one request, REST and gRPC, after decompression
     max_rows: int = 1_000_000  # of one request
     max_concurrency: int = 512  # inference requests under way at once; more are told to come back
@@ -111,6 +113,7 @@ _NAMES = tuple(item.name for item in fields(Settings))
 _READERS: dict[str, Callable[[str], Any]] = {
     "log_level": _level,
     "prediction_share": _share,
+    "trace_share": _share,
     "prediction_inputs": _switch,
     **dict.fromkeys(NUMBERS, _number),
     **dict.fromkeys(DIGESTS, _digest),

@@ -29,6 +29,7 @@ class Model:
 class Call:
     id = "r-1"
     transport = "rest"
+    trace = None
     version = Version("feedback", "1", Model(), 100)
 
 
@@ -50,6 +51,7 @@ def test_a_line_says_who_answered_what_and_not_what_was_asked():
     assert line == {
         "event": "prediction",
         "request_id": "r-1",
+        "trace_id": None,
         "transport": "rest",
         "route": "feedback",
         "version": "1",
