@@ -3,6 +3,7 @@
     ServingError
     ├── BadRequest     400 INVALID_ARGUMENT     the request does not fit the protocol or the model's signature
     │   └── RowsRefused                         the model itself refused the values
+    ├── Unauthorized   401 UNAUTHENTICATED      no token that is taken here
     ├── NotFound       404 NOT_FOUND            no such route or version
     ├── Forbidden      403 PERMISSION_DENIED    loading and unloading: approval is not bypassed at run time
     ├── WrongMethod    405 UNIMPLEMENTED
@@ -40,6 +41,11 @@ class BadRequest(ServingError):
 
 class RowsRefused(BadRequest):
     """The model raised ValueError or TypeError on these rows."""
+
+
+class Unauthorized(ServingError):
+    status = 401
+    grpc_code = "UNAUTHENTICATED"
 
 
 class NotFound(ServingError):

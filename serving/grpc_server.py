@@ -14,6 +14,7 @@ from serving.rest import routing_key
 from serving.service import Service
 from serving.settings import Settings
 from serving.tensors import DTYPES, Tensor, elements_of, to_array
+from serving.tokens import TokenInterceptor, Tokens
 
 # Which repeated field of InferTensorContents holds a datatype. FP16 has none: it travels raw only.
 CONTENTS = {
@@ -28,9 +29,10 @@ CONTENTS = {
 }
 
 
-def create(service: Service, access: Access, settings: Settings) -> grpc.aio.Server:
+def create(service: Service, access: Access, settings: Settings, tokens: Tokens | None = None) -> grpc.aio.Server:
     """A server with the service on it, not bound to a port yet."""
     server = grpc.aio.server(
+        interceptors=[TokenInterceptor(tokens, access)] if tokens else None,
         options=[
             ("grpc.max_receive_message_length", settings.max_body),  # grpc's own default is 4 MiB
             ("grpc.max_send_message_length", -1),

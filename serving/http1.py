@@ -23,6 +23,7 @@ from serving.http_messages import (
 )
 from serving.settings import Settings
 from serving.tensors import Buffer
+from serving.tokens import Tokens
 
 HEAD_LIMIT = 32 * 1024  # bytes of request line and headers
 STEP = 4 * 1024  # bytes handed to the parser at once: heads are measured, and requests counted, in between
@@ -83,8 +84,11 @@ class Exchange:
 class Http:
     """What all connections of a server share."""
 
-    def __init__(self, handler: Handler, door: Door, access: Access, settings: Settings) -> None:
+    def __init__(
+        self, handler: Handler, door: Door, access: Access, settings: Settings, tokens: Tokens | None = None
+    ) -> None:
         self.handler = handler
+        self.tokens = tokens
         self.access = access
         self.door = door
         self.settings = settings
@@ -204,7 +208,7 @@ class Connection(asyncio.Protocol):
             self._queue.remove(self._current)
             self._release(self._current)
             self._current = None
-        return bool(self._queue)
+        return bool(self._queue) and self._transport.can_write_eof()  # TLS has no half-closed connections
 
     def pause_writing(self) -> None:
         self._writing_paused = True
@@ -280,6 +284,8 @@ class Connection(asyncio.Protocol):
                 self._ask_for_body(exchange)
 
     def _check_head(self, exchange: Exchange, expectation: bytes) -> None:
+        if self._http.tokens is not None:
+            self._http.tokens.check_request(exchange.target, exchange.headers)
         limit = self._http.settings.max_body
         if int(exchange.headers.get(b"content-length", b"0")) > limit:
             raise TooLarge(
@@ -410,7 +416,8 @@ class Connection(asyncio.Protocol):
     def _end(self) -> None:
         if self._unread:
             # Closing now would reset the connection, and the client might lose our answer with it.
-            self._transport.write_eof()
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
             self._deadline = self._loop.time() + LINGER_SECONDS
             self._current = None
         else:

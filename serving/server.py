@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -35,8 +35,12 @@ from serving.routing import routes
 from serving.sealed import Sealed
 from serving.service import Observer, Service
 from serving.settings import Settings
+from serving.tls import Tls
+from serving.tokens import Tokens
 from serving.tracing import Tracer
 from serving.weights import WeightsFile
+
+Mounted = TypeVar("Mounted", WeightsFile, Tokens, Tls)
 
 BACKLOG = 1024
 CLOSE_SECONDS = 2  # for answers that are written but not read yet
@@ -120,15 +124,19 @@ class Server:
         access = Access(metrics, log, tracer)
         self._looks: list[Callable[[], None]] = []
         if settings.weights_file:
-            weights = WeightsFile(settings.weights_file, found, metrics, log)
-            weights.look()  # before the first request
-            self._looks.append(weights.look)
+            self._look_at(WeightsFile(settings.weights_file, found, metrics, log)).look()  # before the first request
         self._revocations = self._read_revocations(metrics) if settings.revocations_file else None
         self._background: list[asyncio.Task[None]] = []
         self._retiring: set[asyncio.Task[None]] = set()
         self._helper = Helper(settings, log)
-        self._http = Http(Rest(self.service, self._helper, settings), self._door, access, settings)
-        self._grpc = grpc_server.create(self.service, access, settings)
+        tokens = self._look_at(Tokens(settings.tokens_file, log)) if settings.tokens_file else None
+        self._tls: Tls | None = None
+        if settings.tls_cert_file and settings.tls_key_file:
+            self._tls = self._look_at(Tls(settings.tls_cert_file, settings.tls_key_file, log))
+        elif tokens is not None:
+            log.warning("tokens without TLS", hint="let only a proxy that ends TLS reach these ports")
+        self._http = Http(Rest(self.service, self._helper, settings), self._door, access, settings, tokens)
+        self._grpc = grpc_server.create(self.service, access, settings, tokens)
         self._listener: asyncio.Server | None = None
 
     async def listen(self, address: Address) -> None:
@@ -139,18 +147,28 @@ class Server:
         self._background += [loop.create_task(outbox.run()) for outbox in self._outboxes]
         try:
             self._listener = await loop.create_server(
-                self._http.connect, address.host, address.rest_port, backlog=BACKLOG
+                self._http.connect,
+                address.host,
+                address.rest_port,
+                backlog=BACKLOG,
+                ssl=self._tls.context if self._tls else None,
             )
             rest_port = self._listener.sockets[0].getsockname()[1]
             host = f"[{address.host}]" if ":" in address.host else address.host
-            grpc_port = self._grpc.add_insecure_port(f"{host}:{address.grpc_port}")
+            grpc_address = f"{host}:{address.grpc_port}"
+            if self._tls:
+                grpc_port = self._grpc.add_secure_port(grpc_address, self._tls.grpc_credentials())
+            else:
+                grpc_port = self._grpc.add_insecure_port(grpc_address)
             await self._grpc.start()
         except (OSError, RuntimeError) as error:
             ports = f"{address.rest_port} and {address.grpc_port}"
             raise Refusal(f"cannot listen on {address.host}, ports {ports}: {error}") from None
         if address.port_file is not None:
             _write_atomically(address.port_file, {"rest": rest_port, "grpc": grpc_port})
-        self._log.info("listening", host=address.host, rest_port=rest_port, grpc_port=grpc_port)
+        self._log.info(
+            "listening", host=address.host, rest_port=rest_port, grpc_port=grpc_port, tls=self._tls is not None
+        )
 
     async def start_models(self) -> None:
         """Start every model and ask it its sealed rows; ready when all have answered as approved.
@@ -200,6 +218,11 @@ class Server:
         await asyncio.gather(self._helper.stop(), *(predictor.stop() for predictor in self._predictors.values()))
         for outbox in self._outboxes:
             await outbox.flush()
+
+    def _look_at(self, file: Mounted) -> Mounted:
+        """Let ``file`` see, from when the ports are open, whether it changed."""
+        self._looks.append(file.look)
+        return file
 
     def _read_revocations(self, metrics: Metrics) -> RevocationFile:
         """The list that is mounted, already obeyed, and looked at from now on.

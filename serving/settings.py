@@ -29,6 +29,9 @@ class Settings:
     prediction_key_file: Path | None = None  # a secret under which routing keys are hashed
     otlp_endpoint: str | None = None  # of a collector that takes traces
     trace_share: float = 0.01  # of the requests without a trace context, from which a trace starts
+    tls_cert_file: Path | None = None  # certificate chain, PEM; with its key, both ports speak TLS
+    tls_key_file: Path | None = None
+    tokens_file: Path | None = None  # hashes of the bearer tokens that are taken
     max_body: int = 64 * MIB  # of one request, REST and gRPC, after decompression
     max_rows: int = 1_000_000  # of one request
     max_concurrency: int = 512  # inference requests under way at once; more are told to come back
@@ -45,6 +48,9 @@ FILES = (
     "weights_file",
     "prediction_log",
     "prediction_key_file",
+    "tls_cert_file",
+    "tls_key_file",
+    "tokens_file",
 )
 
 
@@ -63,6 +69,8 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
             given["key_fingerprint"] = Path(path).read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
             faults.append(f"{_variable('key_fingerprint_file')}: {error}")
+    if ("tls_cert_file" in given) != ("tls_key_file" in given):
+        faults.append(f"{_variable('tls_cert_file')} and {_variable('tls_key_file')} go together, one is set")
     for name, text in given.items():
         try:
             read[name] = _READERS.get(name, str)(text)
