@@ -43,11 +43,14 @@ class Access:
     def begin(self, transport: Literal["rest", "grpc"], given_id: str, traceparent: str | None) -> Call:
         """A request has come, with the id and the trace context that its client gave it."""
         call = Call(request_id(given_id), transport)
-        if traceparent is not None:
-            call.trace = tracing.read(traceparent)
+        if traceparent is not None or self._tracer is not None:
+            self._trace(call, traceparent)
+        return call
+
+    def _trace(self, call: Call, traceparent: str | None) -> None:
+        call.trace = None if traceparent is None else tracing.read(traceparent)
         if self._tracer is not None:
             call.trace = self._tracer.begin(call.trace)
-        return call
 
     def answered(self, call: Call, status: int | str) -> None:
         """Note that ``call`` was answered; ``status`` is HTTP's number or gRPC's code.
