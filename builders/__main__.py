@@ -9,12 +9,12 @@ import logging
 import sys
 from pathlib import Path
 
-from builders import platform, retention, run
+from builders import platform, retention, revoking, run
 from builders.containers import EngineError
 from builders.jobs import JobFailed
 from builders.smoke import NotReady
 from builders.tarball import LayerError
-from formats.manifest import BadSeal
+from formats.seals import BadSeal
 from registry import schema
 from registry.db import Database
 from registry.errors import RegistryError
@@ -38,6 +38,11 @@ def main(argv: list[str]) -> int:
     freer.add_argument("--days", type=int, required=True, help="only of images older than this many days")
     rebuilder = commands.add_parser("rebuild", help="bake an image anew from its sealed manifest; print its digest")
     rebuilder.add_argument("sealed", type=Path, help="the sealed manifest, as downloaded from the image's page")
+    revoker = commands.add_parser(
+        "revocations", help="write the signed list of what must not run, for servers to mount"
+    )
+    revoker.add_argument("file", type=Path, help="what it lists already stays listed")
+    revoker.add_argument("--image", action="append", default=[], metavar="DIGEST", help="list this image, too")
     arguments = parser.parse_args(argv)
     try:
         settings = Settings.load()
@@ -56,6 +61,10 @@ def main(argv: list[str]) -> int:
         if arguments.command == "free":
             freed = retention.free(database, found, days=arguments.days)
             print(f"{freed.images} images, {freed.size / 1e6:.1f} MB freed")  # noqa: T201 - the command's output
+            return 0
+        if arguments.command == "revocations":
+            listed = revoking.write(database, found.release_key, arguments.file, arguments.image)
+            print(f"{arguments.file}: {len(listed.revoked)} revoked, issued at {listed.issued_at}")  # noqa: T201 - the command's output
             return 0
         # Only work bakes: its validator of bills of materials takes a second to import, and a served image waits for it.
         from builders.worker import Worker  # noqa: PLC0415

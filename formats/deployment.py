@@ -104,7 +104,10 @@ def compose(running: Running) -> dict[str, Any]:
                 "tmpfs": ["/tmp"],  # noqa: S108  # inside the container
                 "cap_drop": ["ALL"],
                 "security_opt": ["no-new-privileges:true"],
-                "environment": {"COUNTERSIGN_KEY_FINGERPRINT": running.fingerprint},
+                "environment": {
+                    "COUNTERSIGN_KEY_FINGERPRINT": running.fingerprint,
+                    "COUNTERSIGN_IMAGE_DIGEST": running.digest,
+                },
                 "ports": [f"127.0.0.1:{port}:{port}" for port in (REST, GRPC)],
                 "stop_grace_period": f"{DRAIN_SECONDS + 10}s",
                 "restart": "unless-stopped",
@@ -137,6 +140,7 @@ def _pod(running: Running) -> dict[str, Any]:
         "ports": [{"name": "rest", "containerPort": REST}, {"name": "grpc", "containerPort": GRPC}],
         "env": [
             {"name": "COUNTERSIGN_KEY_FINGERPRINT", "value": running.fingerprint},
+            {"name": "COUNTERSIGN_IMAGE_DIGEST", "value": running.digest},
             {"name": "COUNTERSIGN_DRAIN_SECONDS", "value": str(DRAIN_SECONDS)},
             {"name": "COUNTERSIGN_WEIGHTS_FILE", "value": WEIGHTS},
         ],

@@ -3,16 +3,14 @@
 It holds no times, no proofs and no approval dates, so that the same inputs give the same bytes.
 """
 
-import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-from . import artifacts, canonical, dsse, keys, lock
+from . import artifacts, keys, lock, seals
 from .artifacts import File
 from .lock import Target
+from .seals import BadSeal as BadSeal  # noqa: PLC0414  # what opening a manifest raises is caught from here
 from .shapes import Node, ShapeError
 from .signature import Signature
 
@@ -33,10 +31,6 @@ _LINE = rf"{NAME}/{NAME}"
 
 class ManifestError(ShapeError):
     """The manifest is not of this version of the format; ``path`` names the place, as in `models[0].format`."""
-
-
-class BadSeal(ValueError):
-    """The sealed manifest is not signed, was changed, or was signed by another key than the one expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,18 +177,12 @@ class Manifest:
 
 
 def seal(manifest: Manifest, signer: keys.Signer) -> bytes:
-    """The manifest under a DSSE envelope, as the canonical JSON bytes that go into the image.
-
-    The signature entry also carries the public key (`publicKey`, base64 of its DER), so that a stranger who knows only a
-    fingerprint can check it.
+    """The manifest under its seal (`seals.seal`), as the bytes that go into the image.
 
     :raises ManifestError: ``manifest`` would not be readable again.
     """
     Manifest.from_dict(manifest.to_dict())
-    envelope = dsse.sign(PAYLOAD_TYPE, canonical.dumps(manifest.to_dict()), signer)
-    public = keys.public_der(keys.load_public(signer.public_pem))
-    envelope["signatures"][0]["publicKey"] = base64.b64encode(public).decode()
-    return canonical.dumps(envelope)
+    return seals.seal(manifest.to_dict(), PAYLOAD_TYPE, signer)
 
 
 def open_sealed(data: bytes, fingerprint: str | None) -> tuple[Manifest, str]:
@@ -206,22 +194,9 @@ def open_sealed(data: bytes, fingerprint: str | None) -> tuple[Manifest, str]:
     :raises BadSeal: not an envelope, changed, or signed by another key.
     :raises ManifestError: the seal holds, and the manifest is not of this version of the format.
     """
-    try:
-        envelope = canonical.loads(data)
-        public = _signing_key(envelope)
-        found = keys.fingerprint(public)
-        if fingerprint is not None and found != fingerprint:
-            raise BadSeal(f"signed by {found}, expected {fingerprint}: wrong image, or the setting names another key")
-        payload = dsse.verify(envelope, [public], payload_type=PAYLOAD_TYPE)
-        value = canonical.loads(payload)
-    except (canonical.CanonicalError, ShapeError, keys.KeyFileError, dsse.BadSignature) as error:
-        raise BadSeal(f"the sealed manifest cannot be trusted: {error}") from None
+    hint = "wrong image, or the setting names another key"
+    value, found = seals.open_sealed(data, PAYLOAD_TYPE, fingerprint, what="the sealed manifest", hint=hint)
     return Manifest.from_dict(value), found
-
-
-def _signing_key(envelope: Any) -> Ed25519PublicKey:
-    entry = Node(envelope).members(("signatures",))["signatures"].items(least=1, most=1)[0]
-    return keys.load_public_der(entry.members(("publicKey",))["publicKey"].base64())
 
 
 def _manifest(node: Node) -> Manifest:

@@ -1,4 +1,4 @@
-"""Who called, and what became of it: request ids, the access log, and the count of answers."""
+"""Who called, and what became of it: request ids, trace contexts, the access log, and the count of answers."""
 
 import random
 import re
@@ -6,9 +6,11 @@ import time
 from dataclasses import dataclass, field
 from typing import Literal
 
+from serving import tracing
 from serving.logs import Log
 from serving.metrics import Metrics
 from serving.routing import Version
+from serving.tracing import Trace, Tracer
 
 _PLAIN = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
@@ -22,6 +24,7 @@ class Call:
     started: float = field(default_factory=time.perf_counter)
     version: Version | None = None
     rows: int | None = None
+    trace: Trace | None = None
 
 
 def request_id(given: str) -> str:
@@ -32,11 +35,24 @@ def request_id(given: str) -> str:
 
 
 class Access:
-    """Counts every answer, and logs it where the log wants to know."""
+    """Counts every answer, logs it where the log wants to know, and makes a span of it where one is asked for."""
 
-    def __init__(self, metrics: Metrics, log: Log) -> None:
+    def __init__(self, metrics: Metrics, log: Log, tracer: Tracer | None = None) -> None:
         self._metrics = metrics
         self._log = log
+        self._tracer = tracer
+
+    def begin(self, transport: Literal["rest", "grpc"], given_id: str, traceparent: str | None) -> Call:
+        """A request has come, with the id and the trace context that its client gave it."""
+        call = Call(request_id(given_id), transport)
+        if traceparent is not None or self._tracer is not None:
+            self._trace(call, traceparent)
+        return call
+
+    def _trace(self, call: Call, traceparent: str | None) -> None:
+        call.trace = None if traceparent is None else tracing.read(traceparent)
+        if self._tracer is not None:
+            call.trace = self._tracer.begin(call.trace)
 
     def answered(self, call: Call, status: int | str) -> None:
         """Note that ``call`` was answered; ``status`` is HTTP's number or gRPC's code.
@@ -44,10 +60,13 @@ class Access:
         Names of routes come from the version chosen, never from the request: any other text is the client's.
         """
         self._metrics.answers(call.transport, str(status)).inc()
+        if self._tracer is not None:
+            self._tracer.end(call, status)
         if self._log.enabled("info"):
             self._log.info(
                 "request",
                 request_id=call.id,
+                trace_id=call.trace.id if call.trace else None,
                 transport=call.transport,
                 route=call.version.route if call.version else None,
                 version=call.version.name if call.version else None,

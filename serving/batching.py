@@ -46,6 +46,11 @@ class Batcher:
             self._worker = loop.create_task(self._work())
         return await job.answer
 
+    async def emptied(self) -> None:
+        """Wait until everything that was queued is answered."""
+        if self._worker is not None:
+            await asyncio.wait((self._worker,))
+
     async def _work(self) -> None:
         while jobs := self._take():
             await self._answer(jobs)

@@ -3,10 +3,12 @@
     ServingError
     ├── BadRequest     400 INVALID_ARGUMENT     the request does not fit the protocol or the model's signature
     │   └── RowsRefused                         the model itself refused the values
+    ├── Unauthorized   401 UNAUTHENTICATED      no token that is taken here
     ├── NotFound       404 NOT_FOUND            no such route or version
     ├── Forbidden      403 PERMISSION_DENIED    loading and unloading: approval is not bypassed at run time
     ├── WrongMethod    405 UNIMPLEMENTED
     ├── TooSlow        408 DEADLINE_EXCEEDED    the client did not send its request in time
+    ├── Revoked        410 FAILED_PRECONDITION  the version was approved, and is not any more
     ├── TooLarge       413 RESOURCE_EXHAUSTED
     ├── BadEncoding    415 INVALID_ARGUMENT     a Content-Encoding that is not known
     ├── BadExpectation 417 INVALID_ARGUMENT
@@ -41,6 +43,11 @@ class RowsRefused(BadRequest):
     """The model raised ValueError or TypeError on these rows."""
 
 
+class Unauthorized(ServingError):
+    status = 401
+    grpc_code = "UNAUTHENTICATED"
+
+
 class NotFound(ServingError):
     status = 404
     grpc_code = "NOT_FOUND"
@@ -63,6 +70,11 @@ class WrongMethod(ServingError):
 class TooSlow(ServingError):
     status = 408
     grpc_code = "DEADLINE_EXCEEDED"
+
+
+class Revoked(ServingError):
+    status = 410
+    grpc_code = "FAILED_PRECONDITION"
 
 
 class TooLarge(ServingError):

@@ -5,7 +5,7 @@ from typing import Any, NoReturn
 
 import grpc
 
-from serving.access import Access, Call, request_id
+from serving.access import Access, Call
 from serving.errors import BadRequest, ServingError
 from serving.grpc_generated import inference_pb2 as pb
 from serving.grpc_generated import inference_pb2_grpc as pb_grpc
@@ -14,6 +14,7 @@ from serving.rest import routing_key
 from serving.service import Service
 from serving.settings import Settings
 from serving.tensors import DTYPES, Tensor, elements_of, to_array
+from serving.tokens import TokenInterceptor, Tokens
 
 # Which repeated field of InferTensorContents holds a datatype. FP16 has none: it travels raw only.
 CONTENTS = {
@@ -28,9 +29,10 @@ CONTENTS = {
 }
 
 
-def create(service: Service, access: Access, settings: Settings) -> grpc.aio.Server:
+def create(service: Service, access: Access, settings: Settings, tokens: Tokens | None = None) -> grpc.aio.Server:
     """A server with the service on it, not bound to a port yet."""
     server = grpc.aio.server(
+        interceptors=[TokenInterceptor(tokens, access)] if tokens else None,
         options=[
             ("grpc.max_receive_message_length", settings.max_body),  # grpc's own default is 4 MiB
             ("grpc.max_send_message_length", -1),
@@ -81,11 +83,13 @@ class Servicer(pb_grpc.GRPCInferenceServiceServicer):
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Any) -> pb.ModelInferResponse:  # noqa: N802
         sent = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-        call = Call(request_id(sent.get("x-request-id", "")), "grpc")
+        call = self._access.begin("grpc", sent.get("x-request-id", ""), sent.get("traceparent"))
         code = grpc.StatusCode.UNKNOWN
         try:
             answer = await self._infer(request, sent.get("x-routing-key"), call)
-            metadata = (("x-request-id", call.id), ("x-model-version", answer.version))
+            metadata = [("x-request-id", call.id), ("x-model-version", answer.version)]
+            if call.trace is not None:
+                metadata.append(("traceparent", call.trace.header))
             await context.send_initial_metadata(metadata)
             code = grpc.StatusCode.OK
             return render(answer, raw=bool(request.raw_input_contents))

@@ -9,7 +9,7 @@ from typing import cast
 
 import httptools
 
-from serving.access import Access, Call, request_id
+from serving.access import Access, Call
 from serving.admission import Door
 from serving.errors import BadExpectation, BadRequest, Busy, HeadTooLarge, ServingError, TooLarge, TooSlow
 from serving.http_messages import (
@@ -24,6 +24,7 @@ from serving.http_messages import (
 from serving.messages import LARGE
 from serving.settings import Settings
 from serving.tensors import Buffer
+from serving.tokens import Tokens
 
 HEAD_LIMIT = 32 * 1024  # bytes of request line and headers
 JOINED = 4 * 1024  # bytes of a body that is written with its head: copying them is cheaper than another part
@@ -76,17 +77,22 @@ class Exchange:
         self.task: asyncio.Task[None] | None = None
         self.parts: list[Buffer] | None = None  # the response, once it is known
 
-    def identify(self) -> Call:
+    def identify(self, access: Access) -> Call:
         if self.call is None:
-            self.call = Call(request_id(self.headers.get(b"x-request-id", b"").decode("latin-1")), "rest")
+            given = self.headers.get(b"traceparent")
+            traceparent = None if given is None else given.decode("latin-1")
+            self.call = access.begin("rest", self.headers.get(b"x-request-id", b"").decode("latin-1"), traceparent)
         return self.call
 
 
 class Http:
     """What all connections of a server share."""
 
-    def __init__(self, handler: Handler, door: Door, access: Access, settings: Settings) -> None:
+    def __init__(
+        self, handler: Handler, door: Door, access: Access, settings: Settings, tokens: Tokens | None = None
+    ) -> None:
         self.handler = handler
+        self.tokens = tokens
         self.access = access
         self.door = door
         self.settings = settings
@@ -213,7 +219,7 @@ class Connection(asyncio.Protocol):
             self._queue.remove(self._current)
             self._release(self._current)
             self._current = None
-        return bool(self._queue)
+        return bool(self._queue) and self._transport.can_write_eof()  # TLS has no half-closed connections
 
     def pause_writing(self) -> None:
         self._writing_paused = True
@@ -289,6 +295,8 @@ class Connection(asyncio.Protocol):
                 self._ask_for_body(exchange)
 
     def _check_head(self, exchange: Exchange, expectation: bytes) -> None:
+        if self._http.tokens is not None:
+            self._http.tokens.check_request(exchange.target, exchange.headers)
         limit = self._http.settings.max_body
         exchange.length = int(exchange.headers.get(b"content-length", b"0"))
         if exchange.length > limit:
@@ -339,7 +347,7 @@ class Connection(asyncio.Protocol):
             if encoding != b"identity":  # in a thread: a small body may become a large one
                 body = await asyncio.to_thread(decompress, body, encoding, self._http.settings.max_body)
             target = exchange.target.decode("latin-1")
-            request = Request(exchange.method, target, exchange.headers, body, exchange.identify())
+            request = Request(exchange.method, target, exchange.headers, body, exchange.identify(self._http.access))
             response = await self._http.handler(request)
             accepted = accepted_encoding(exchange.headers.get(b"accept-encoding", b""))
             if accepted and response.size >= COMPRESSED_FROM:
@@ -378,7 +386,7 @@ class Connection(asyncio.Protocol):
         self._flush()
 
     def _finish(self, exchange: Exchange, response: Response) -> None:
-        call = exchange.identify()
+        call = exchange.identify(self._http.access)
         if exchange.method not in ("GET", "HEAD"):  # probes and scrapes come all day and say nothing
             self._http.access.answered(call, response.status)
         head = [
@@ -387,6 +395,8 @@ class Connection(asyncio.Protocol):
             % (response.size, self._http.date, call.id.encode()),
             *(b"%s: %s\r\n" % header for header in response.headers),
         ]
+        if call.trace is not None:
+            head.append(b"traceparent: %s\r\n" % call.trace.header.encode())
         if self._http.door.draining and len(self._queue) == 1 and self._current is None:
             exchange.keep_alive = False  # the last answer of this connection
         if not exchange.keep_alive:
@@ -425,7 +435,8 @@ class Connection(asyncio.Protocol):
     def _end(self) -> None:
         if self._unread:
             # Closing now would reset the connection, and the client might lose our answer with it.
-            self._transport.write_eof()
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
             self._deadline = self._loop.time() + LINGER_SECONDS
             self._current = None
         else:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import orjson
 
 from serving.access import Call
-from serving.errors import BadEncoding, BadRequest, ServingError, TooLarge, WrongMethod
+from serving.errors import BadEncoding, BadRequest, ServingError, TooLarge, Unauthorized, WrongMethod
 from serving.tensors import Buffer
 
 JSON = b"application/json"
@@ -42,6 +42,8 @@ def error_response(error: ServingError) -> Response:
     headers = [(b"content-type", JSON)]
     if isinstance(error, WrongMethod):
         headers.append((b"allow", error.allowed.encode()))
+    if isinstance(error, Unauthorized):
+        headers.append((b"www-authenticate", b"Bearer"))
     if error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % error.retry_after))
     return Response(error.status, [orjson.dumps({"error": str(error)})], tuple(headers))

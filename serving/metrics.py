@@ -1,6 +1,7 @@
 """What `/metrics` shows (Prometheus). Label values come from the manifest and from our own code, never from a request."""
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from prometheus_client import (
     CollectorRegistry,
@@ -81,6 +82,15 @@ class Metrics:
         self.weight = self._gauge(
             "route_weight", "Share of the route that a version gets, of the sum on its route", versioned
         )
+        self._revoked = self._gauge("revoked", "1 where a version was revoked and answers no more", versioned)
+        self._revocations = self._gauge(
+            "revocations_issued_timestamp_seconds", "When the revocation list that holds was issued", ()
+        )
+        self.outbox = self._counter(
+            "outbox",
+            "Logged predictions and exported spans: delivered, dropped before, lost on the way",
+            ("what", "outcome"),
+        )
         self.up = self._gauge("model_up", "1 while the model can answer", ("model",))
         self.ended = self._counter("model_process_ended", "Times the process of a model ended by itself", ("model",))
         self.active = self._gauge("active_requests", "Inference requests under way", ())
@@ -89,10 +99,15 @@ class Metrics:
         )
 
     def show(self, routes: Mapping[str, Route]) -> None:
-        """Set the weights that hold now."""
+        """Set the weights that hold now, and what was revoked."""
         for route in routes.values():
             for version in route.versions.values():
                 self.weight.labels(route.name, version.name).set(version.weight)
+                if version.revoked:
+                    self._revoked.labels(route.name, version.name).set(1)
+
+    def show_revocations(self, issued_at: str) -> None:
+        self._revocations.set(datetime.fromisoformat(issued_at).timestamp())
 
     def answers(self, transport: str, status: str) -> Counter:
         """The counter of answers with one status; statuses are few, so each is looked up once."""

@@ -70,6 +70,7 @@ class ModelProcess:
         self._link: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._alive = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
+        self._stopped = False
 
     @property
     def ready(self) -> bool:
@@ -85,6 +86,7 @@ class ModelProcess:
 
     async def stop(self) -> None:
         """End the process. It ends by itself, too, when we are gone: its socket closes."""
+        self._stopped = True
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
@@ -120,6 +122,8 @@ class ModelProcess:
 
     async def _live_link(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """The socket of a process that is up, waiting for its restart where needed."""
+        if self._stopped:
+            raise Unavailable(f"{self._program.ref} was taken out of service; send the request again")
         if self._link is not None and self._link[0].at_eof():
             self._alive.clear()  # it has just died; its keeper does not know yet
         try:

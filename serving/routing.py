@@ -2,19 +2,20 @@
 
 import hashlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from formats.manifest import Manifest, Member, Model
-from serving.errors import NotFound, Refusal
+from serving.errors import NotFound, Refusal, Revoked
 
 
 class Version:
     """A model version as a route offers it. ``name`` is its version in the protocol.
 
     :ivar weight: its share now; ``sealed_weight`` is the manifest's, ``bounds`` what it may become without another image.
+    :ivar revoked: it answers no more, and its share is 0 whatever else is said.
     """
 
-    __slots__ = ("bounds", "model", "name", "route", "sealed_weight", "weight")
+    __slots__ = ("bounds", "model", "name", "revoked", "route", "sealed_weight", "weight")
 
     def __init__(self, route: str, name: str, model: Model, weight: int, bounds: tuple[int, int] = (0, 100)) -> None:
         self.route = route
@@ -22,6 +23,7 @@ class Version:
         self.model = model
         self.weight = self.sealed_weight = weight
         self.bounds = bounds
+        self.revoked = False
 
 
 class Route:
@@ -34,9 +36,16 @@ class Route:
 
     def reweigh(self, weights: Mapping[str, int]) -> None:
         """Give versions other weights than the manifest's; those not named get that back."""
+        self._given = weights
         for version in self.versions.values():
-            version.weight = weights.get(version.name, version.sealed_weight)
+            version.weight = 0 if version.revoked else weights.get(version.name, version.sealed_weight)
         self._total = sum(version.weight for version in self.versions.values())
+
+    def revoke(self, refs: Collection[str]) -> None:
+        """Let the versions of these models answer no more; the others of the route share what they had."""
+        for version in self.versions.values():
+            version.revoked |= version.model.ref in refs
+        self.reweigh(self._given)
 
     @property
     def weights(self) -> dict[str, int]:
@@ -50,10 +59,23 @@ class Route:
             known = ", ".join(self.versions)
             raise NotFound(f'model "{self.name}" has no version "{name}"; it has {known}') from None
 
+    def asked(self, name: str) -> Version:
+        """The version that a request names.
+
+        :raises NotFound: with the versions there are.
+        :raises Revoked: it answers no more.
+        """
+        version = self.named(name)
+        if version.revoked:
+            raise Revoked(f'version "{name}" of "{self.name}" was revoked: it must not be used any more')
+        return version
+
     def choose(self, key: str | None) -> Version:
         """The version for a request that names none, by weight; for the same ``key`` always the same one.
 
         The key's place in [0, 1) is sha256(route, NUL, key), first 8 bytes as a big-endian fraction; no key, a random place.
+
+        :raises Revoked: of every version with a share.
         """
         if key is None:
             place = random.getrandbits(64)  # a share of the traffic, not a secret
@@ -64,7 +86,8 @@ class Route:
             reached += version.weight
             if place * self._total < reached << 64:  # in whole numbers: no rounding decides who answers
                 return version
-        raise AssertionError("a place below 1 lies under the sum of the weights")
+        # A place below 1 lies under the sum of the weights; that is above 0 unless a revocation took the last.
+        raise Revoked(f'every version of "{self.name}" that had a share was revoked: ask for none of them any more')
 
 
 def routes(manifest: Manifest) -> dict[str, Route]:

@@ -95,6 +95,12 @@ def _version(image: Sealed, job: Job) -> Version:
     return weighted[0]
 
 
+UNUSED: dict[str, Any] = dict.fromkeys(
+    ("weights_file", "prediction_log", "otlp_endpoint", "tokens_file", "tls_cert_file", "tls_key_file")
+)
+"""Settings of what only a server that listens has."""
+
+
 async def _start(image: Sealed, version: Version, settings: Settings) -> Server:
     """A server that listens nowhere and has this one model: started, and checked against its sealed rows, as ever."""
     manifest = image.manifest
@@ -104,7 +110,7 @@ async def _start(image: Sealed, version: Version, settings: Settings) -> Server:
     )  # fmt: skip
     only = replace(member, weight=100, bounds=(0, 100))
     alone = replace(manifest, models=(version.model,), routes=(Route(version.route, (only,)),))
-    server = Server(replace(image, manifest=alone), replace(settings, weights_file=None), Log("error"))
+    server = Server(replace(image, manifest=alone), replace(settings, **UNUSED), Log("error"))
     try:
         await server.start_models()
     except BaseException:

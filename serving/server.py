@@ -5,16 +5,16 @@ import json
 import os
 import signal
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
 from formats import manifest
 from formats.manifest import Model
-from serving import approved, grpc_server, memory, oip_json, tensors
+from serving import approved, grpc_server, memory, mounted, oip_json, predictions, tensors, tracing
 from serving.access import Access
 from serving.admission import Door
 from serving.batching import Batcher
@@ -25,14 +25,22 @@ from serving.http1 import Http
 from serving.logs import Log
 from serving.messages import bind
 from serving.metrics import Metrics, ModelMetrics
+from serving.outbox import Outbox
+from serving.predictions import PredictionLog
 from serving.predictor import Predictor
 from serving.process import ModelProcess, Program
 from serving.rest import Rest
+from serving.revocations import RevocationFile
 from serving.routing import routes
 from serving.sealed import Sealed
-from serving.service import Service
+from serving.service import Observer, Service
 from serving.settings import Settings
+from serving.tls import Tls
+from serving.tokens import Tokens
+from serving.tracing import Tracer
 from serving.weights import WeightsFile
+
+Mounted = TypeVar("Mounted", WeightsFile, Tokens, Tls)
 
 BACKLOG = 1024
 CLOSE_SECONDS = 2  # for answers that are written but not read yet
@@ -92,43 +100,87 @@ class Server:
         }
         self._batchers = {ref: Batcher(predictor) for ref, predictor in self._predictors.items()}
         self._door = Door(settings)
+        self._outboxes: list[Outbox[Any]] = []
+        observers: list[Observer] = []
+        if settings.prediction_log is not None:
+            lines = Outbox("predictions", predictions.writer(settings.prediction_log), metrics, log)
+            self._outboxes.append(lines)
+            observers.append(PredictionLog(settings, lines.put).observe)
         self.service = Service(
-            image.manifest, found, self._batchers, door=self._door, metrics=metrics, max_rows=settings.max_rows
+            image.manifest,
+            found,
+            self._batchers,
+            door=self._door,
+            metrics=metrics,
+            max_rows=settings.max_rows,
+            observers=observers,
         )
-        access = Access(metrics, log)
-        self._weights = WeightsFile(settings.weights_file, found, metrics, log) if settings.weights_file else None
-        self._watching: asyncio.Task[None] | None = None
+        tracer = None
+        if settings.otlp_endpoint is not None:
+            deliver = tracing.exporter(settings.otlp_endpoint, image.manifest.bundle)
+            spans = Outbox("spans", deliver, metrics, log)
+            self._outboxes.append(spans)
+            tracer = Tracer(settings.trace_share, spans.put)
+        access = Access(metrics, log, tracer)
+        self._looks: list[Callable[[], None]] = []
+        if settings.weights_file:
+            self._look_at(WeightsFile(settings.weights_file, found, metrics, log)).look()  # before the first request
+        self._revocations = self._read_revocations(metrics) if settings.revocations_file else None
+        self._background: list[asyncio.Task[None]] = []
+        self._retiring: set[asyncio.Task[None]] = set()
         self._helper = Helper(settings, log)
-        self._http = Http(Rest(self.service, self._helper, settings), self._door, access, settings)
-        self._grpc = grpc_server.create(self.service, access, settings)
+        tokens = self._look_at(Tokens(settings.tokens_file, log)) if settings.tokens_file else None
+        self._tls: Tls | None = None
+        if settings.tls_cert_file and settings.tls_key_file:
+            self._tls = self._look_at(Tls(settings.tls_cert_file, settings.tls_key_file, log))
+        elif tokens is not None:
+            log.warning("tokens without TLS", hint="let only a proxy that ends TLS reach these ports")
+        self._http = Http(Rest(self.service, self._helper, settings), self._door, access, settings, tokens)
+        self._grpc = grpc_server.create(self.service, access, settings, tokens)
         self._listener: asyncio.Server | None = None
 
     async def listen(self, address: Address) -> None:
         """Open both ports: from here on the server is live, and says that it is not ready."""
         loop = asyncio.get_running_loop()
-        if self._weights is not None:
-            self._weights.look()  # before the first request
-            self._watching = loop.create_task(self._weights.watch())
+        if self._looks:
+            self._background.append(loop.create_task(mounted.watch(self._looks)))
+        self._background += [loop.create_task(outbox.run()) for outbox in self._outboxes]
         try:
             self._listener = await loop.create_server(
-                self._http.connect, address.host, address.rest_port, backlog=BACKLOG
+                self._http.connect,
+                address.host,
+                address.rest_port,
+                backlog=BACKLOG,
+                ssl=self._tls.context if self._tls else None,
             )
             rest_port = self._listener.sockets[0].getsockname()[1]
             host = f"[{address.host}]" if ":" in address.host else address.host
-            grpc_port = self._grpc.add_insecure_port(f"{host}:{address.grpc_port}")
+            grpc_address = f"{host}:{address.grpc_port}"
+            if self._tls:
+                grpc_port = self._grpc.add_secure_port(grpc_address, self._tls.grpc_credentials())
+            else:
+                grpc_port = self._grpc.add_insecure_port(grpc_address)
             await self._grpc.start()
         except (OSError, RuntimeError) as error:
             ports = f"{address.rest_port} and {address.grpc_port}"
             raise Refusal(f"cannot listen on {address.host}, ports {ports}: {error}") from None
         if address.port_file is not None:
             _write_atomically(address.port_file, {"rest": rest_port, "grpc": grpc_port})
-        self._log.info("listening", host=address.host, rest_port=rest_port, grpc_port=grpc_port)
+        self._log.info(
+            "listening", host=address.host, rest_port=rest_port, grpc_port=grpc_port, tls=self._tls is not None
+        )
 
     async def start_models(self) -> None:
         """Start every model and ask it its sealed rows; ready when all have answered as approved.
 
-        :raises Refusal: one does not start, or answers something else.
+        What is revoked is not even loaded.
+
+        :raises Refusal: one does not start, or answers something else, or all are revoked.
         """
+        revoked = self._revocations.revoked if self._revocations else ()
+        models = [model for model in self._image.manifest.models if model.ref not in revoked]
+        if not models:
+            raise Refusal(f"all that this image serves was revoked: {', '.join(sorted(revoked))}")
         cores = asyncio.Semaphore(
             os.cpu_count() or 1
         )  # importing libraries is work for a core; more at once only thrash
@@ -139,11 +191,11 @@ class Server:
                 await self._check_answers(model)
 
         async with asyncio.TaskGroup() as group:
-            for model in self._image.manifest.models:
+            for model in models:
                 group.create_task(start(model))
         memory.give_back()
         self.service.started = True
-        self._log.info("ready", bundle=self._image.manifest.bundle, models=len(self._predictors))
+        self._log.info("ready", bundle=self._image.manifest.bundle, models=len(models))
 
     async def drain(self) -> None:
         """Take nothing new, and finish what is under way."""
@@ -158,13 +210,50 @@ class Server:
 
     async def close(self) -> None:
         """Close both ports and every connection after what is written to it, and end the models."""
-        if self._watching is not None:
-            self._watching.cancel()
+        for task in self._background:
+            task.cancel()
         if self._listener is not None:
             self._listener.close()
             # Only a server that was started can be stopped: grpc would wait for it without an end.
             await asyncio.gather(self._http.close(CLOSE_SECONDS), self._grpc.stop(CLOSE_SECONDS))
         await asyncio.gather(self._helper.stop(), *(predictor.stop() for predictor in self._predictors.values()))
+        for outbox in self._outboxes:
+            await outbox.flush()
+
+    def _look_at(self, file: Mounted) -> Mounted:
+        """Let ``file`` see, from when the ports are open, whether it changed."""
+        self._looks.append(file.look)
+        return file
+
+    def _read_revocations(self, metrics: Metrics) -> RevocationFile:
+        """The list that is mounted, already obeyed, and looked at from now on.
+
+        :raises Refusal: it cannot be trusted.
+        """
+        assert self._settings.revocations_file is not None
+        found = RevocationFile(
+            self._settings.revocations_file,
+            fingerprint=self._settings.revocations_key or self._image.fingerprint,
+            image_digest=self._settings.image_digest,
+            models=self._image.manifest.models,
+            metrics=metrics,
+            log=self._log,
+        )
+        self.service.withdraw(found.revoked)
+        self._looks.append(lambda: found.look(self._withdraw))
+        return found
+
+    def _withdraw(self, refs: Collection[str]) -> None:
+        self.service.withdraw(refs)
+        for ref in refs:
+            task = asyncio.create_task(self._retire(ref))
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+
+    async def _retire(self, ref: str) -> None:
+        """End what answered for a revoked model, after the requests that it had taken before."""
+        await self._batchers[ref].emptied()
+        await self._predictors[ref].stop()
 
     async def _check_answers(self, model: Model) -> None:
         rows = approved.sealed(self._image.root / model.path, model)

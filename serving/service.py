@@ -1,7 +1,7 @@
 """What both transports offer: health, metadata, the repository index, and inference on a route."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from formats.manifest import Manifest, Model
@@ -13,9 +13,13 @@ from serving.batching import Batcher
 from serving.errors import Forbidden, NotFound, ServingError, TooLarge, Unavailable
 from serving.messages import InferResponse, Request
 from serving.metrics import Metrics, VersionMetrics
+from serving.predictor import Batch
 from serving.routing import Route, Version
+from serving.tensors import Tensor
 
 NAME = "countersign"
+Observer = Callable[[Call, str | None, Batch, Sequence[Tensor]], None]
+"""Told of every answer: the call, its routing key, rows and outputs. It must not raise, nor take long."""
 EXTENSIONS = ("binary_tensor_data", "model_repository")
 
 
@@ -31,6 +35,7 @@ class Service:
         door: Door,
         metrics: Metrics,
         max_rows: int,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self.manifest = manifest
         self.door = door
@@ -39,6 +44,7 @@ class Service:
         self._routes = routes
         self._batchers = batchers
         self._max_rows = max_rows
+        self._observers = observers
         self._counters = {
             (version.route, version.name): VersionMetrics(metrics, version)
             for route in routes.values()
@@ -63,13 +69,13 @@ class Service:
         return (
             self.started
             and not self.door.draining
-            and all(batcher.predictor.ready for batcher in self._batchers.values())
+            and self._able(version for route in self._routes.values() for version in route.versions.values())
         )
 
     def version_ready(self, route: str, version: str) -> bool:
-        """Of one version, or of all of a route when ``version`` is empty."""
+        """Of one version, or of all of a route when ``version`` is empty; revoked ones count where nothing else is left."""
         versions = [self._route(route).named(version)] if version else list(self._route(route).versions.values())
-        return self.started and not self.door.draining and all(self._predictor_ready(item) for item in versions)
+        return self.started and not self.door.draining and self._able(versions)
 
     def server_metadata(self) -> dict[str, Any]:
         return {
@@ -83,6 +89,7 @@ class Service:
         """Of the version named, else of the route's first: the one a reader of the manifest sees first."""
         found = self._route(route)
         chosen = found.named(version) if version else next(iter(found.versions.values()))
+        revoked = [item.name for item in found.versions.values() if item.revoked]
         return {
             "name": route,
             "versions": list(found.versions),
@@ -93,6 +100,7 @@ class Service:
                 "release_digest": chosen.model.release_digest,
                 "weights": found.weights,
                 "bounds": {item.name: list(item.bounds) for item in found.versions.values()},
+                **({"revoked": revoked} if revoked else {}),
             },
         }
 
@@ -103,9 +111,8 @@ class Service:
             for version in route.versions.values():
                 ready = self.version_ready(route.name, version.name)
                 if ready or not ready_only:
-                    state, reason = (
-                        ("READY", "") if ready else ("UNAVAILABLE", "starting, draining, or being restarted")
-                    )
+                    unready = "revoked" if version.revoked else "starting, draining, or being restarted"
+                    state, reason = ("READY", "") if ready else ("UNAVAILABLE", unready)
                     entries.append({"name": route.name, "version": version.name, "state": state, "reason": reason})
         return entries
 
@@ -114,6 +121,12 @@ class Service:
         return Forbidden(
             "this server serves what was approved and sealed into its image; models are not loaded or unloaded at run time"
         )
+
+    def withdraw(self, refs: Collection[str]) -> None:
+        """Let the models ``refs`` answer no more: they were revoked."""
+        for route in self._routes.values():
+            route.revoke(refs)
+        self.metrics.show(self._routes)
 
     # --- Inference
 
@@ -125,7 +138,7 @@ class Service:
         if not self.started:
             raise Unavailable("this server is starting: its models are not checked yet")
         found = self._route(route)
-        chosen = call.version = found.named(version) if version else found.choose(key)
+        chosen = call.version = found.asked(version) if version else found.choose(key)
         counters = self._counters[chosen.route, chosen.name]
         counters.exposure["version" if version else "chance" if key is None else "key"].inc()
         try:
@@ -141,6 +154,8 @@ class Service:
         finally:
             counters.requests.inc()
             counters.seconds.observe(time.perf_counter() - call.started)
+        for observe in self._observers:
+            observe(call, key, batch, outputs)
         return InferResponse(route, chosen.name, chosen.model.release_digest, request.id, outputs)
 
     def _route(self, name: str) -> Route:
@@ -149,8 +164,10 @@ class Service:
         except KeyError:
             raise NotFound(f'no model "{name}" here; there is {", ".join(self._routes)}') from None
 
-    def _predictor_ready(self, version: Version) -> bool:
-        return self._batchers[version.model.ref].predictor.ready
+    def _able(self, versions: Iterable[Version]) -> bool:
+        """Some of ``versions`` may answer, and each that may is ready to."""
+        refs = {version.model.ref for version in versions if not version.revoked}
+        return bool(refs) and all(self._batchers[ref].predictor.ready for ref in refs)
 
 
 def _platform(model: Model) -> str:

@@ -6,7 +6,6 @@ A route or version that is not named keeps the weight of the manifest. A weight 
 version out of the route and is always allowed; unless one is 0, those of a route add up to 100.
 """
 
-import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,8 @@ import orjson
 
 from serving.logs import Log
 from serving.metrics import Metrics
+from serving.mounted import MountedFile
 from serving.routing import Route
-
-LOOK_SECONDS = 1.0
 
 
 class BadWeights(ValueError):
@@ -28,32 +26,20 @@ class WeightsFile:
     """Keeps the weights of ``routes`` as the file says, from its first reading on."""
 
     def __init__(self, path: Path, routes: Mapping[str, Route], metrics: Metrics, log: Log) -> None:
-        self._path = path
+        self._file = MountedFile(path)
         self._routes = routes
         self._metrics = metrics
         self._log = log
-        self._seen: tuple[int, int, int] | None = None
-
-    async def watch(self) -> None:
-        """Look again and again, until cancelled."""
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            self.look()
 
     def look(self) -> None:
         """Read the file if it is another one than last time. One that is refused leaves the weights as they are."""
-        try:
-            stat = self._path.stat()
-            text, seen = self._path.read_bytes(), (stat.st_ino, stat.st_mtime_ns, stat.st_size)
-        except OSError:  # gone: the manifest's weights hold again
-            text, seen = b"{}", None
-        if seen == self._seen:
+        if not self._file.changed():
             return
-        self._seen = seen
+        text = b"{}" if self._file.text is None else self._file.text  # gone: the manifest's weights hold again
         try:
             wanted = read(text, self._routes)
         except BadWeights as error:
-            self._log.error("weights refused", file=str(self._path), reason=str(error))
+            self._log.error("weights refused", file=str(self._file.path), reason=str(error))
             return
         for name, route in self._routes.items():
             route.reweigh(wanted.get(name, {}))

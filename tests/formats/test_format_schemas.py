@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 from formats import artifacts, lock, release
 from formats.artifacts import File
 from formats.manifest import Manifest
+from formats.revocations import Revocations
 from formats.shapes import ShapeError
 
 FOLDER = Path(__file__).parents[2] / "docs" / "schemas"
@@ -24,6 +25,7 @@ NAMES = [
     "policy",
     "release",
     "report",
+    "revocations",
 ]
 
 
@@ -107,6 +109,21 @@ DECISION = {
 }
 
 
+REVOCATIONS = {
+    "schema": "countersign.revocations/1",
+    "issued_at": "2026-03-04T09:30:00Z",
+    "revoked": [
+        {
+            "kind": "release",
+            "digest": sha("a"),
+            "name": "payments/feedback-voice:2",
+            "revoked_at": "2026-03-04T09:29:10Z",
+        },
+        {"kind": "image", "digest": sha("b"), "name": "payments/desk", "revoked_at": "2026-03-04T09:29:10Z"},
+    ],
+}
+
+
 FORM = {
     "schema": "countersign.form/1",
     "engine": "arrays",
@@ -145,6 +162,7 @@ def good(lock_document, manifest_document):
             artifacts=sha("a"), lock=sha("b"), card=sha("c"), signature=sha("d"), reports=[("scan", sha("1"))]
         ),
         "report": copy.deepcopy(REPORT),
+        "revocations": copy.deepcopy(REVOCATIONS),
     }
 
 
@@ -218,6 +236,8 @@ def test_a_missing_or_other_member_is_refused(name, good):
         ("release", lambda d: d.update(reports=[])),
         ("manifest", lambda d: d["models"][0].update(format="hdf5")),
         ("manifest", lambda d: d["models"][0].update(compiled={"engine": "treelite", "digest": sha("1")})),
+        ("revocations", lambda d: d["revoked"][0].update(kind="model")),
+        ("revocations", lambda d: d.update(issued_at="2026-03-04T09:30:00+01:00")),
         ("form", lambda d: d.update(engine="python")),
         ("form", lambda d: d["core"].update(kind="pickle")),
         ("form", lambda d: d["stage"]["blocks"][0]["steps"][0].update(do="eval")),
@@ -240,6 +260,7 @@ READERS = {
     "lock": lock.Lock.from_dict,
     "manifest": Manifest.from_dict,
     "release": release.check,
+    "revocations": Revocations.from_dict,
 }
 ODD_VALUES = [None, True, -1, 0, 1.5, "", "x", "sha256:zz", "../x", [], [1], {}]
 
