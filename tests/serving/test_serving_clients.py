@@ -10,14 +10,20 @@ import numpy as np
 import pytest
 import requests
 import serving_image as si
-import tritonclient.grpc as triton_grpc
-import tritonclient.grpc.aio as triton_grpc_aio
 import tritonclient.http as triton_http
 import tritonclient.http.aio as triton_http_aio
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from tritonclient.utils import InferenceServerException
 
 from serving.tensors import DTYPES
+
+# Both Triton's client and our server define the protocol's messages. A process has one pool for all of them, and refuses
+# the second definition; here each gets its own, as they have in the processes of a client and a server.
+with pytest.MonkeyPatch.context() as patched:
+    own = descriptor_pool.DescriptorPool()
+    patched.setattr(descriptor_pool, "Default", lambda: own)
+    import tritonclient.grpc as triton_grpc
+    import tritonclient.grpc.aio as triton_grpc_aio
 
 # Tests close their clients. This would do it again in whatever thread collects garbage, which gevent refuses.
 del triton_http.InferenceServerClient.__del__
