@@ -333,11 +333,8 @@ def people_with(session: Session, roles: Sequence[Role]) -> list[Person]:
 
 def display_names(session: Session, refs: set[str]) -> dict[str, str]:
     """Readable names of actor refs. Names never change, so each is asked for once per process, in two queries."""
-    unknown = refs - _KNOWN_NAMES.keys()
-    if len(_KNOWN_NAMES) + len(unknown) > MOST_KNOWN_NAMES:
-        _KNOWN_NAMES.clear()
-        unknown = refs
-    known = {ref: _KNOWN_NAMES[ref] for ref in refs - unknown}
+    known = {ref: name for ref in refs if (name := _KNOWN_NAMES.get(ref))}  # another thread may be emptying it
+    unknown = refs - known.keys()
     ids = {
         kind: [UUID(ref.partition(":")[2]) for ref in unknown if ref.startswith(kind + ":")]
         for kind in ("person", "service")
@@ -348,11 +345,14 @@ def display_names(session: Session, refs: set[str]) -> dict[str, str]:
     if ids["service"]:
         for service_id, team, name in session.execute(_NAMES_OF_SERVICES, {"ids": ids["service"]}):
             known[f"service:{service_id.hex}"] = f"{team}/{name}"
+    if len(_KNOWN_NAMES) + len(unknown) > MOST_KNOWN_NAMES:
+        _KNOWN_NAMES.clear()
     _KNOWN_NAMES.update(known)
     return known | {access.SYSTEM.ref: access.SYSTEM.name}
 
 
 MOST_KNOWN_NAMES = 20_000
+"""Names a process keeps; then it begins again."""
 _KNOWN_NAMES: dict[str, str] = {}
 # Made once: nearly every answer asks for names, and making the statements costs as much as running them.
 _NAMES_OF_PEOPLE = select(Person.id, Person.username).where(Person.id.in_(bindparam("ids", expanding=True)))

@@ -309,7 +309,10 @@ def test_a_lock_that_is_made_beside_an_import_is_compared_with_what_comes_into_f
 def test_the_number_of_queries_does_not_grow_with_what_is_held(world):
     def statements():
         seen = []
-        listen = lambda *given: seen.append(given[2])  # noqa: E731
+
+        def listen(*given):
+            seen.append(given[2])
+
         sa.event.listen(world.database.engine, "before_cursor_execute", listen)
         bring(world, BAD)
         sa.event.remove(world.database.engine, "before_cursor_execute", listen)

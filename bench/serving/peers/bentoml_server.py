@@ -22,7 +22,7 @@ def endpoint(name: str, *, batching: bool) -> Any:
     model = joblib.load(FOLDER / f"{name}.joblib")
     route = f"/{name}-batching" if batching else f"/{name}"
 
-    def predict(self: Any, rows: Any) -> Any:  # noqa: ARG001
+    def predict(self: Any, rows: Any) -> Any:  # noqa: ARG001 - BentoML calls it as a method
         table = pd.DataFrame(rows, columns=model.feature_names_in_) if name == "mixed" else rows
         return model.predict(table).tolist()
 
