@@ -130,6 +130,15 @@ def may_read_artifacts(session: Session, model: Shown, *, actor: Actor) -> bool:
     return session.scalars(uses.limit(1)).first() is not None
 
 
+# Made once: nearly every call pays for one of them. The second locks as registry.locking does.
+_MODEL = (
+    select(RegisteredModel)
+    .where(RegisteredModel.full_name == bindparam("full_name"))
+    .options(joinedload(RegisteredModel.team))
+)
+_LOCKED_MODEL = _MODEL.with_for_update(of=RegisteredModel, key_share=True).execution_options(populate_existing=True)
+
+
 def get_model(session: Session, full_name: str, *, actor: Actor, lock: bool = False) -> RegisteredModel:
     """The model ``team/name``.
 
@@ -137,12 +146,7 @@ def get_model(session: Session, full_name: str, *, actor: Actor, lock: bool = Fa
     :raises NotFound: not there, or private to a team the actor is not in: the two look the same.
     """
     access.require(actor, Permission.READ)
-    query = (
-        select(RegisteredModel).where(RegisteredModel.full_name == full_name).options(joinedload(RegisteredModel.team))
-    )
-    if lock:  # as registry.locking does, for a row that is to be loaded anyway
-        query = query.with_for_update(of=RegisteredModel, key_share=True).execution_options(populate_existing=True)
-    model = session.scalars(query).one_or_none()
+    model = session.scalars(_LOCKED_MODEL if lock else _MODEL, {"full_name": full_name}).one_or_none()
     if model is None or not may_see(model, actor=actor):
         raise NotFound(f"there is no model {full_name}", hint="Look in the catalogue; names are team/model.")
     return model

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -29,6 +29,10 @@ EXTENSIONS = {
 }
 SAMPLE = "sample.jsonl"
 REQUIREMENTS = "requirements.txt"
+# Made once: every push pays for it.
+_KNOWN = select(ModelVersion.id).where(
+    ModelVersion.model_id == bindparam("model_id"), ModelVersion.content_digest == bindparam("content_digest")
+)
 
 
 @dataclass(frozen=True)
@@ -72,17 +76,15 @@ def register_version(
     access.require(actor, Permission.PUSH, team_id=model.team_id)
     artifact = _check_files(push)
     author = _author(session, push, actor)
-    blobs = uploads.require_all(session, push.files, actor=actor)
-    manifest = artifacts.build(artifacts.File(path, blob.digest, blob.size) for path, blob in blobs.items())
+    sizes = uploads.require_all(session, push.files, actor=actor)
+    manifest = artifacts.build(artifacts.File(path, push.files[path], size) for path, size in sizes.items())
     artifact_digest = artifacts.digest(manifest)
     content_digest = canonical.digest(
         {"artifacts": artifact_digest, "card": digests.of_bytes(push.card.encode()), "format": push.format}
     )
-    known = session.scalars(
-        select(ModelVersion).filter_by(model_id=model.id, content_digest=content_digest)
-    ).one_or_none()
+    known = session.execute(_KNOWN, {"model_id": model.id, "content_digest": content_digest}).scalar()
     if known is not None:
-        return known, False
+        return session.get_one(ModelVersion, known), False
     _describe_model(session, model, card)
     model.versions_made += 1
     version = ModelVersion(
@@ -94,7 +96,7 @@ def register_version(
         label=names.text(push.label, what="the label", pointer="/label", most=63),
         artifact_digest=artifact_digest,
         content_digest=content_digest,
-        size=sum(blob.size for blob in blobs.values()),
+        size=sum(sizes.values()),
         card=push.card,
         card_head=card.head,
         environment=_plain(push.environment, what="the environment", pointer="/environment"),
@@ -108,8 +110,8 @@ def register_version(
     session.flush()
     parts: dict[str, list[Any]] = {
         "files": [
-            VersionFile(version_id=version.id, path=path, digest=blob.digest, size=blob.size)
-            for path, blob in blobs.items()
+            VersionFile(version_id=version.id, path=path, digest=push.files[path], size=size)
+            for path, size in sizes.items()
         ],
         "metrics": [_metric(version, claim, actor, place) for place, claim in enumerate(push.metrics)],
         "tags": [VersionTag(version_id=version.id, key=key, value=value) for key, value in _tags(push).items()],
