@@ -155,6 +155,7 @@ def docker(place: Place) -> str:
             f"docker run --rm --name {place.name} --read-only --tmpfs /tmp --cap-drop ALL \\",
             "  --security-opt no-new-privileges -p 8080:8080 -p 8081:8081 \\",
             f"  -e COUNTERSIGN_KEY_FINGERPRINT={place.key} \\",
+            f"  -e COUNTERSIGN_IMAGE_DIGEST={place.image_digest} \\",
             f"  {place.reference or place.engine_id}",
         )
     )

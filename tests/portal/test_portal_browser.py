@@ -1,7 +1,7 @@
 """The shell in a real browser: no complaint about the policy, both themes pass contrast, scripts only improve."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page
 from registry.orm.account import Person
 from tests import windows
 from tests.portal.conftest import PASSWORD, code_for
+from tests.portal.conftest import Browser as Client
 
 pytestmark = pytest.mark.browser
 PATHS = [
@@ -63,6 +64,30 @@ def test_pages_are_accessible_and_fit(open_page: Callable[..., Page], root: str,
         if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
             found.append(f"{path} is wider than {width} px")
     assert found == []
+
+
+def walk(
+    browser: Browser,
+    address: str,
+    visit: Callable[[str], Client],
+    paths: Mapping[str, Sequence[str]],
+    scheme: str,
+    width: int,
+) -> list[str]:
+    """What is wrong with the pages at ``paths``, each list seen by the person it stands under: rules broken, too wide."""
+    found = []
+    with windows.watched(browser) as opened:
+        for username, addresses in paths.items():
+            cookie = visit(username).get_cookie("countersign")
+            assert cookie is not None
+            page = opened(base_url=address, color_scheme=scheme, width=width)
+            page.context.add_cookies([{"name": "countersign", "value": cookie.value, "url": address}])
+            for path in addresses:
+                page.goto(path)
+                found += violations(page)
+                if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
+                    found.append(f"{path} is wider than {width} px")
+    return found
 
 
 def violations(page: Page) -> list[str]:

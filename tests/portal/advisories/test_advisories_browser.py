@@ -6,10 +6,11 @@ import pytest
 from playwright.sync_api import Browser
 
 from registry.orm.advisory import Severity
-from tests import factories, windows
+from tests import factories
 from tests.factories import World, advisory
+from tests.portal.conftest import Browser as Client
 from tests.portal.images.test_images_pages import bake
-from tests.portal.test_portal_browser import violations
+from tests.portal.test_portal_browser import walk
 
 pytestmark = pytest.mark.browser
 NAME = "GHSA-5x3h-p6rf-2qqw"
@@ -17,7 +18,7 @@ NAME = "GHSA-5x3h-p6rf-2qqw"
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
 def test_pages_are_accessible_and_fit(
-    world: World, address: str, chromium: Browser, visit: Callable[..., object], scheme: str, width: int
+    world: World, address: str, chromium: Browser, visit: Callable[[str], Client], scheme: str, width: int
 ) -> None:
     with world.write() as session:
         factories.approved_version(session, world)
@@ -29,15 +30,4 @@ def test_pages_are_accessible_and_fit(
         "cora": ["/", "/advisories", f"/advisories/{NAME}", "/models/payments/voice/versions/1"],
         "ops": ["/advisories/imports"],
     }
-    found = []
-    with windows.watched(chromium) as opened:
-        for username, addresses in paths.items():
-            cookie = visit(username).get_cookie("countersign")  # type: ignore[attr-defined]
-            page = opened(base_url=address, color_scheme=scheme, width=width)
-            page.context.add_cookies([{"name": "countersign", "value": cookie.value, "url": address}])
-            for path in addresses:
-                page.goto(path)
-                found += violations(page)
-                if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
-                    found.append(f"{path} is wider than {width} px")
-    assert found == []
+    assert walk(chromium, address, visit, paths, scheme, width) == []

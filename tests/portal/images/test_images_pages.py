@@ -61,7 +61,7 @@ def test_the_page_answers_what_is_inside_how_to_run_and_how_to_check(visit, imag
         "Before release It answered 20 approved rows as approved.",
         "Run it",
         f"python -m builders archive {image} voice.oci.tar docker load -i voice.oci.tar",
-        f"-e COUNTERSIGN_KEY_FINGERPRINT={KEY} \\ {ENGINE}",
+        f"-e COUNTERSIGN_KEY_FINGERPRINT={KEY} \\ -e COUNTERSIGN_IMAGE_DIGEST={image} \\ {ENGINE}",
         "How does a stranger check it?",
         "Compare what your engine says with",
         "Take the fingerprint from here, or from a person you know, never from the image itself.",
