@@ -40,17 +40,18 @@ run: .venv-run/done ## Start an empty portal and a worker; prints a one-time set
 dev: .venv-run/done $(SCIENTIST)/done ## Like demo, with the portal reloading when its code changes
 	@COUNTERSIGN_RELOAD=1 $(RUN) tools/demo.py
 
-check: .venv/done ## Lint, types, contracts and unit tests (under 3 minutes)
+lint: .venv/done ## Style, types and contracts between packages
 	@$(DEV) -m ruff check . && $(DEV) -m ruff format --check . && $(DEV) -m mypy && PYTHONPATH=client .venv/bin/lint-imports --no-cache
+
+check: lint ## What lint does, and unit tests (under 3 minutes)
 	@$(PYTEST) -n 2 --dist loadgroup -m "not engine and not browser and not index and not slow"
 
-test: .venv/done ## The whole suite: both databases, engine and browser where they are there
-	@$(DEV) -m ruff check . && $(DEV) -m ruff format --check . && $(DEV) -m mypy && PYTHONPATH=client .venv/bin/lint-imports --no-cache
+test: lint ## The whole suite: both databases, engine and browser where they are there
 	@if [ -n "$$COUNTERSIGN_TEST_POSTGRES" ] || ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; \
 		then $(PYTEST) -n 2 --dist loadgroup; else tools/postgres $(PYTEST) -n 2 --dist loadgroup; fi
 
-soak: .venv/done ## The long forms of the tests
-	@COUNTERSIGN_SOAK=1 tools/postgres $(PYTEST) -m "slow or soak"
+soak: .venv/done ## The long forms of the tests; writes docs/soak.md
+	@rm -f var/soak.xml; COUNTERSIGN_SOAK=1 tools/postgres $(PYTEST) -m "slow or soak" --junitxml var/soak.xml; $(DEV) tools/soak_report.py var/soak.xml
 
 reproduce: .venv-run/done ## Bake the demo's image anew in two clean copies of this checkout, and compare
 	@test -e var/demo/countersign.db || CI=true $(MAKE) demo
@@ -73,4 +74,4 @@ lock: ## Resolve the requirement files again
 		.venv-run/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--custom-compile-command "make lock" $$file.in -o $$file.txt; done
 
-.PHONY: help python demo run dev check test soak reproduce bench bench-serving base-image compiled lock
+.PHONY: help python demo run dev lint check test soak reproduce bench bench-serving base-image compiled lock
