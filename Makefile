@@ -71,7 +71,7 @@ compiled: .venv/done ## Measure which models compile, and write docs/compiled.md
 
 lock: ## Resolve the requirement files again
 	@for file in requirements builders/requirements serving/requirements builders/compile/requirements examples/the_voice/requirements requirements-dev; do \
-		.venv-run/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		.venv-run/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --overrides tools/lock-overrides.txt \
 		--custom-compile-command "make lock" $$file.in -o $$file.txt; done
 
 .PHONY: help python demo run dev lint check test soak reproduce bench bench-serving base-image compiled lock
