@@ -3,29 +3,24 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from countersign import transport, uploading, waiting
+from countersign import uploading, waiting
 from countersign.advisories import AdvisoryBundle
 from countersign.api import Api
-from countersign.errors import CountersignError, Rejected, StillPending
+from countersign.errors import Rejected, StillPending
 from countersign.progress import SENT, OnProgress, Progress
 
 
 def send(api: Api, path: Path, on_progress: OnProgress) -> AdvisoryBundle:
     """Send a bundle; a cut one is sent again from the start, which asks for its import once only."""
     (item,) = uploading.hash_files({path.name: path}, on_progress)
-    attempt = 0
-    while True:
-        attempt += 1
-        try:
-            with uploading.body_of(item, on_progress) as body:
-                sent = api.import_advisories(item.digest, body)
-        except CountersignError as error:
-            if attempt == transport.ATTEMPTS or not transport.may_repeat(error):
-                raise
-            api.transport.wait_to_repeat(attempt, error)
-        else:
-            on_progress(Progress(item.path, SENT, item.size, item.size))
-            return sent
+
+    def once(_attempt: int) -> AdvisoryBundle:
+        with uploading.body_of(item, on_progress) as body:
+            return api.import_advisories(item.digest, body)
+
+    sent = api.transport.insist(once)
+    on_progress(Progress(item.path, SENT, item.size, item.size))
+    return sent
 
 
 def wait(read: Callable[[], AdvisoryBundle], timeout: float) -> AdvisoryBundle:

@@ -40,8 +40,9 @@ class Api:
     # --- bytes
 
     def has_blob(self, digest: str) -> bool:
-        """Whether the server holds these bytes and lets this token use them."""
-        return self.transport.request("HEAD", f"{_V1}/blobs/{digest}", expect={404}).status_code != 404
+        """Whether the server holds these bytes and lets this token use them; asked once, as `put_blob` sends once."""
+        response = self.transport.request("HEAD", f"{_V1}/blobs/{digest}", expect={404}, attempts=1)
+        return response.status_code != 404
 
     def put_blob(self, digest: str, body: FileBody | bytes) -> None:
         """Send bytes once; a body is read while it travels, so repeating is the caller's business."""
@@ -55,12 +56,15 @@ class Api:
         )
 
     def open_file(self, version: models.Version, file: models.File, *, offset: int = 0) -> requests.Response:
-        """The bytes of one file from ``offset`` on, as a stream; status 200 means: from the start after all."""
+        """The bytes of one file from ``offset`` on, as a stream; status 200 means: from the start after all.
+
+        Asked once: a stream that breaks is the caller's to go on with.
+        """
         headers = {"Accept-Encoding": "identity"}
         if offset:
             headers |= {"Range": f"bytes={offset}-", "If-Range": f'"{file.digest}"'}
         path = f"{_version(version.model, version.number)}/files/{quote(file.path)}"
-        return self.transport.request("GET", path, headers=headers, stream=True)
+        return self.transport.request("GET", path, headers=headers, stream=True, attempts=1)
 
     # --- models and versions
 

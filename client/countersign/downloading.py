@@ -11,7 +11,7 @@ import requests
 from countersign import transport
 from countersign.api import Api
 from countersign.cache import Cache
-from countersign.errors import CountersignError, NotApproved, Unusable, VerificationError
+from countersign.errors import NotApproved, Unusable, VerificationError
 from countersign.formats import artifacts
 from countersign.formats import digest as digests
 from countersign.models import File, Version
@@ -136,21 +136,16 @@ def _fetch(api: Api, version: Version, file: File, cache: Cache, on_progress: On
 
 def _receive(api: Api, version: Version, file: File, partial: Path, on_progress: OnProgress) -> None:
     """Fill ``partial``, going on from what an earlier try left there."""
-    for attempt in range(1, transport.ATTEMPTS + 1):
-        try:
-            offset = partial.stat().st_size if partial.is_file() else 0
-            if offset > file.size:
-                partial.unlink()
-                offset = 0
-            if offset == file.size and partial.is_file():
-                return
+
+    def once(_attempt: int) -> None:
+        offset = partial.stat().st_size if partial.is_file() else 0
+        if offset > file.size:
+            partial.unlink()
+            offset = 0
+        if offset < file.size or not partial.is_file():
             _append(api.open_file(version, file, offset=offset), file, partial, on_progress)
-        except CountersignError as error:
-            if attempt == transport.ATTEMPTS or not transport.may_repeat(error):
-                raise
-            api.transport.wait_to_repeat(attempt, error)
-        else:
-            return
+
+    api.transport.insist(once)
 
 
 def _append(response: requests.Response, file: File, partial: Path, on_progress: OnProgress) -> None:

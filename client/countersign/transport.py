@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -26,6 +26,7 @@ _REPEATABLE = frozenset({"GET", "HEAD", "PUT"})
 _TEMPORARY = frozenset({408, 429, 502, 503, 504})
 
 Note = Callable[[str], None]
+T = TypeVar("T")
 
 
 def pause(seconds: float) -> None:
@@ -128,26 +129,28 @@ class Transport:
         :raises CountersignError: by the answer's code or status; `Trouble` when no answer came.
         """
         repeatable = method in _REPEATABLE or "Idempotency-Key" in (headers or {})
-        for attempt in range(1, attempts + 1):
-            try:
-                return self._send(
-                    method,
-                    path,
-                    expect=expect,
-                    patience=patience,
-                    json=json,
-                    data=body,
-                    headers=dict(headers or {}),
-                    params=params,
-                    stream=stream,
-                )
-            except errors.CountersignError as error:
-                if not repeatable or attempt == attempts or not may_repeat(error):
-                    raise
-                self.wait_to_repeat(attempt, error)
-        raise AssertionError("the loop returns or raises")
+        content = {"json": json, "data": body, "headers": dict(headers or {}), "params": params, "stream": stream}
+        return self.insist(
+            lambda _: self._send(method, path, expect=expect, patience=patience, **content),
+            attempts=attempts if repeatable else 1,
+        )
 
-    def wait_to_repeat(self, attempt: int, error: errors.CountersignError) -> None:
+    def insist(self, act: Callable[[int], T], *, attempts: int = ATTEMPTS) -> T:
+        """What ``act`` returns; done again after a failure that may pass. It is told which attempt it is, from 1.
+
+        :raises CountersignError: the failure of the last attempt, or one that does not pass.
+        """
+        attempt = 1
+        while True:
+            try:
+                return act(attempt)
+            except errors.CountersignError as error:
+                if attempt >= attempts or not _may_pass(error):
+                    raise
+                self._wait(attempt, error)
+            attempt += 1
+
+    def _wait(self, attempt: int, error: errors.CountersignError) -> None:
         """Sleep as the server asked, or for longer after each failed ``attempt``; says so."""
         seconds = backoff(attempt) if error.retry_after is None else error.retry_after
         self._note(f"{error.message}; trying again in {seconds:.0f} s")
@@ -205,7 +208,7 @@ class Transport:
         return session
 
 
-def may_repeat(error: errors.CountersignError) -> bool:
+def _may_pass(error: errors.CountersignError) -> bool:
     """Whether the same request may work later, within a wait one can sit through."""
     if error.retry_after is not None and error.retry_after > LONGEST_WAIT:
         return False

@@ -10,7 +10,7 @@ from typing import BinaryIO
 from countersign import transport
 from countersign.api import Api
 from countersign.collecting import Content
-from countersign.errors import CountersignError, Unusable, VerificationError
+from countersign.errors import Unusable, VerificationError
 from countersign.formats import digest as digests
 from countersign.progress import HASHING, SENDING, SENT, STORED, OnProgress, Progress
 
@@ -63,29 +63,24 @@ def send(api: Api, items: list[Item], on_progress: OnProgress) -> int:
 
 
 def _send(api: Api, item: Item, on_progress: OnProgress) -> int:
-    attempt = 0
-    while True:
-        attempt += 1
+    def once(attempt: int) -> int:
         # Asked before every try: bytes whose answer was lost on the way back are not sent twice.
         if api.has_blob(item.digest):
             on_progress(Progress(item.path, STORED if attempt == 1 else SENT, item.size, item.size))
             return 0 if attempt == 1 else item.size
-        try:
-            _put(api, item, on_progress)
-        except VerificationError as error:
-            raise VerificationError(
-                f"{item.path} is not what it was when it was hashed: {error.message}",
-                hint="Something wrote to it during the push. Push again.",
-                code=error.code,
-                request_id=error.request_id,
-            ) from None
-        except CountersignError as error:
-            if attempt == transport.ATTEMPTS or not transport.may_repeat(error):
-                raise
-            api.transport.wait_to_repeat(attempt, error)
-        else:
-            on_progress(Progress(item.path, SENT, item.size, item.size))
-            return item.size
+        _put(api, item, on_progress)
+        on_progress(Progress(item.path, SENT, item.size, item.size))
+        return item.size
+
+    try:
+        return api.transport.insist(once)
+    except VerificationError as error:
+        raise VerificationError(
+            f"{item.path} is not what it was when it was hashed: {error.message}",
+            hint="Something wrote to it during the push. Push again.",
+            code=error.code,
+            request_id=error.request_id,
+        ) from None
 
 
 def _put(api: Api, item: Item, on_progress: OnProgress) -> None:
