@@ -10,6 +10,8 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from builders import layers, modelsigning, plan, publish, smoke, statements
+from builders.checks import own_code
+from builders.checks.introspect import allow_document
 from builders.distribution import RegistryAway, RegistryRefused
 from builders.jobs import Job, JobFailed, TryLater
 from builders.plan import BuildPlan, Part
@@ -18,6 +20,7 @@ from formats import canonical, manifest
 from formats import digest as digests
 from formats.artifacts import File
 from formats.lock import Lock, Target, environment_id
+from formats.own_code import Declared
 from formats.signature import Signature
 from registry import VERSION, builds, catalog, checking, clock, faults, jobs, rescans
 from registry.orm.catalog import RELEASED, ModelVersion
@@ -51,6 +54,8 @@ class Release:
     metrics: tuple[statements.Metric, ...]
     compiled: dict[str, Any] | None
     """Engine, digest and files of the compiled form that the approval binds; None when its own library serves it."""
+    own_code: list[dict[str, Any]]
+    """The wheels of its own, as their report has them."""
 
     @property
     def path(self) -> str:
@@ -166,6 +171,7 @@ def _release(version: ModelVersion, digest: str) -> Release:
         estimator=reports["introspect"]["facts"]["class"],
         metrics=tuple(statements.Metric(item.name, item.value, item.dataset) for item in version.metrics),
         compiled=checking.compiled_form(reports),
+        own_code=own_code.wheels(reports.get("own-code")),
     )
 
 
@@ -258,7 +264,7 @@ def _model(release: Release, store: LocalStore, platform: Platform) -> tuple[Par
         files = [File.from_dict(file) for file in release.compiled["files"]]
         compiled = manifest.Compiled(release.compiled["engine"], release.compiled["digest"])
     else:
-        written["allow.json"] = canonical.dumps({"globals": release.names})
+        written["allow.json"] = allow_document(release.names, own_code.at_load(release.own_code))
         files, compiled = [File(release.artifact, *release.files[release.artifact])], None
     if release.synthetic:
         written["sealed.json"] = canonical.dumps(approved_rows(release, store))
@@ -278,6 +284,7 @@ def _model(release: Release, store: LocalStore, platform: Platform) -> tuple[Par
         files=tuple(files),
         signature=release.signature,
         compiled=compiled,
+        own_code=tuple(Declared(wheel["name"], wheel["version"], wheel["sha256"]) for wheel in release.own_code),
     )
     return Part("model", release.path, layer, canonical.digest([file.to_dict() for file in files])), described
 
@@ -361,6 +368,7 @@ def _facts(release: Release) -> statements.ModelFacts:
         ref=release.ref,
         release_digest=release.release_digest,
         lock=None if release.compiled else release.lock,
+        own_code=frozenset(wheel["sha256"] for wheel in release.own_code),
         task=str(card.get("task", "")),
         files=(
             *(File(path, digest, size) for path, (digest, size) in sorted(release.files.items())),

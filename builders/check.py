@@ -1,16 +1,16 @@
-"""From a pushed version to one that is ready: scan, lock, introspect, predict, compile, parity; every step leaves a report."""
+"""From a pushed version to one that is ready: own code, scan, lock, introspect, predict, compile, parity; every step leaves a report."""
 
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from builders import resolver, sandbox
+from builders import resolver, sandbox, wheels
 from builders.checks import compile as compiling
-from builders.checks import introspect, lock, parity, report, sample, scan
+from builders.checks import introspect, lock, own_code, parity, report, sample, scan
 from builders.checks.downloads import IndexUnreachable
 from builders.checks.report import Finding, Refused
 from builders.containers import EngineError
@@ -20,7 +20,9 @@ from builders.platform import CHECKOUT, ENVIRONMENTS_PATH, Platform
 from builders.tarball import LayerError
 from formats import canonical
 from formats import digest as digests
-from formats.lock import Lock, environment_id
+from formats.lock import Lock, Wheel, environment_id
+from formats.own_code import FILE as OWN_CODE
+from formats.own_code import WHEELS, Declared
 from formats.signature import Signature
 from registry import checking, jobs
 from registry.orm.catalog import ModelVersion, RegisteredModel, VersionFile
@@ -94,27 +96,38 @@ def _check(
     """The reports, and lock and signature when all steps passed. A step runs only when the one before it passed."""
     artifact = store.path(pushed.files[pushed.artifact])
     inputs = {"files": pushed.files, "format": pushed.format}
-    scanned = job.step("scan", inputs, lambda: scan.scan(artifact, pushed.format))
+    own = None
+    if OWN_CODE in pushed.files:
+        own = job.step("own-code", inputs, lambda: _own_code(pushed, store, platform))
+        job.log(own["summary"])
+        if own["outcome"] != "passed":
+            return [own], None
+        inputs["own_code"] = own
+    before = [own] if own else []
+    allowed = own_code.allow_lists(own)
+    scanned = job.step("scan", inputs, lambda: scan.scan(artifact, pushed.format, own=allowed))
     job.log(scanned["summary"])
     if scanned["outcome"] != "passed":
-        return [scanned], None
+        return [*before, scanned], None
+    mine = own_code.wheels(own)
     rows = sample.read(store.read(pushed.files[SAMPLE], limit=MAX_TEXT))
     target = platform.base.target.to_dict()
     locked = job.step(
         "lock",
         {**inputs, "scan": scanned, "environment": pushed.environment, "target": target},
-        lambda: _lock(job, pushed, scanned, rows, store, platform),
+        lambda: _lock(job, pushed, scanned, rows, mine, store, platform),
     )
     job.log(locked["summary"])
     if locked["outcome"] != "passed":
-        return [scanned, locked], None
+        return [*before, scanned, locked], None
     resolved = Lock.from_dict(locked["facts"]["lock"])
+    model = introspect.Model(artifact, pushed.format, scanned["facts"]["globals"], own_code.at_load(mine))
     answered = job.step(
         "introspect",
         {**inputs, "scan": scanned, "lock": locked, "isolation": platform.isolation, "base": platform.base.digest},
-        lambda: _introspect(job, pushed, artifact, scanned, rows, resolved, store, platform),
+        lambda: _introspect(job, model, rows, resolved, store, platform),
     )
-    reports = [scanned, locked, *answered["reports"]]
+    reports = [*before, scanned, locked, *answered["reports"]]
     for item in answered["reports"]:
         job.log(item["summary"])
     if answered["signature"] is None:
@@ -123,15 +136,42 @@ def _check(
     compiled = job.step(
         "compile",
         {**inputs, "answered": answered, "lock": locked, "programs": runs, "tools": digests.of_file(TOOLS)[0]},
-        lambda: _compile(job, pushed, artifact, scanned, rows, resolved, answered["signature"], store, platform),
+        lambda: _compile(job, model, rows, resolved, answered["signature"], store, platform),
     )
     for item in compiled:
         job.log(item["summary"])
     return [*reports, *compiled], (resolved.to_dict(), answered["signature"])
 
 
+def _own_code(pushed: Pushed, store: LocalStore, platform: Platform) -> dict[str, Any]:
+    """Judge the wheels the version brings, those of the index fetched first."""
+
+    def find(declared: Declared) -> Wheel:
+        target, index = platform.base.target, platform.index()
+        wheel = resolver.locate(declared.name, declared.version, declared.sha256, target, index=index)
+        resolver.fetch(Lock(target, (wheel,)), platform.keep_wheel, has=store.has, index=index)
+        return wheel
+
+    sources = own_code.Sources(
+        pushed={path.removeprefix(WHEELS): digest for path, digest in pushed.files.items() if path.startswith(WHEELS)},
+        find=find,
+        place=store.path,
+        keep=lambda data: platform.keep([data]),
+    )
+    try:
+        return own_code.check(store.read(pushed.files[OWN_CODE], limit=MAX_TEXT), sources)
+    except resolver.Unresolvable as error:
+        return report.failed("own-code", error.findings)
+
+
 def _lock(
-    job: Job, pushed: Pushed, scanned: dict[str, Any], rows: sample.Sample, store: LocalStore, platform: Platform
+    job: Job,
+    pushed: Pushed,
+    scanned: dict[str, Any],
+    rows: sample.Sample,
+    mine: Sequence[dict[str, Any]],
+    store: LocalStore,
+    platform: Platform,
 ) -> dict[str, Any]:
     if rows.findings:
         return report.failed("lock", rows.findings)
@@ -159,26 +199,28 @@ def _lock(
             str(name): str(version) for name, version in dict(pushed.environment.get("distributions") or {}).items()
         },
         requirements_txt=store.read(pins, limit=MAX_TEXT).decode(errors="replace") if pins else None,
+        own=mine,
     )
     if found.lock is not None:
         job.log(f"fetching {len(found.lock.wheels)} wheels")
         resolver.fetch(found.lock, platform.keep_wheel, has=store.has, index=platform.index())
+        try:
+            own_code.check_names(mine, wheels.top_level(_without(found.lock, mine), store.open) if mine else {})
+        except Refused as refused:
+            return report.failed("lock", [refused.finding])
         platform.prepare_runtime(job.log)
     return found.report
 
 
+def _without(lock: Lock, mine: Sequence[dict[str, Any]]) -> Lock:
+    own = {wheel["sha256"] for wheel in mine}
+    return Lock(lock.target, tuple(wheel for wheel in lock.wheels if wheel.sha256 not in own))
+
+
 def _introspect(
-    job: Job,
-    pushed: Pushed,
-    artifact: Path,
-    scanned: dict[str, Any],
-    rows: sample.Sample,
-    resolved: Lock,
-    store: LocalStore,
-    platform: Platform,
+    job: Job, model: introspect.Model, rows: sample.Sample, resolved: Lock, store: LocalStore, platform: Platform
 ) -> dict[str, Any]:
     """Load the model in the sandbox with its own libraries and ask it the sample."""
-    model = introspect.Model(artifact, pushed.format, scanned["facts"]["globals"])
     libraries = _libraries(job, resolved, store, platform)
     found = introspect.introspect(model, rows, program=PROGRAM, sandbox=platform.sandbox(job.name), libraries=libraries)
     reports = [found.report, *([found.predict] if found.predict else [])]
@@ -197,9 +239,7 @@ def _libraries(job: Job, resolved: Lock, store: LocalStore, platform: Platform) 
 
 def _compile(
     job: Job,
-    pushed: Pushed,
-    artifact: Path,
-    scanned: dict[str, Any],
+    model: introspect.Model,
     rows: sample.Sample,
     resolved: Lock,
     signature: dict[str, Any],
@@ -210,13 +250,16 @@ def _compile(
     index, isolated = platform.index(), platform.sandbox(job.name)
     programs = compiling.programs(CHECKOUT)
     try:
+        if model.own_code:
+            raise Refused("own-code", *compiling.OWN_CODE)
         tools = compiling.resolve_tools(resolved, TOOLS.read_text(), index)
+    except Refused as refused:
+        made = compiling.without(refused)
     except resolver.Unresolvable as error:
         said = f"The compile tools do not fit the model's libraries: {error.findings[0].message}"
         made = compiling.without(Refused("compile-tools", said, error.hint))
     else:
         libraries = replace(_libraries(job, resolved, store, platform), tools=_libraries(job, tools, store, platform))
-        model = introspect.Model(artifact, pushed.format, scanned["facts"]["globals"])
         job.log("compiling")
         made = compiling.compile_model(
             model,

@@ -2,7 +2,7 @@
 
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from builders.checks import names, scan
+from builders.checks import names, own_code, scan
 from builders.jobs import Job
 from builders.platform import Platform
 from registry import jobs, rescans
@@ -24,7 +24,9 @@ def run(job: Job, store: LocalStore, _platform: Platform) -> None:
         version = _rescan(session, job).version
         digests = {file.path: file.digest for file in version.files}
         artifact, file_format = store.path(digests[version.artifact]), version.format
-    found = scan.scan(artifact, file_format)
+        reports = {report.step: report.body for report in version.reports}
+        own = own_code.allow_lists(reports.get("own-code"))
+    found = scan.scan(artifact, file_format, own=own)
     with job.database.write() as session:
         jobs.own(session, job.id, job.fence)
         rescans.end(session, _rescan(session, job), outcome=found["outcome"], findings=found["findings"])
@@ -38,5 +40,5 @@ def give_up(session: Session, job: Job, error: dict[str, str]) -> None:
 
 
 def _rescan(session: Session, job: Job) -> Rescan:
-    parts = joinedload(Rescan.version).options(selectinload(ModelVersion.files))
+    parts = joinedload(Rescan.version).options(selectinload(ModelVersion.files), selectinload(ModelVersion.reports))
     return session.get_one(Rescan, job.subject_id, options=[parts])

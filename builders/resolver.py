@@ -22,7 +22,16 @@ from builders.checks.downloads import Index, IndexUnreachable, Keep, download, s
 from builders.checks.report import Finding
 from formats.lock import Lock, Target, Wheel
 
-__all__ = ["Index", "IndexUnreachable", "ResolverFailed", "Unresolvable", "fetch", "resolve", "resolve_requirements"]
+__all__ = [
+    "Index",
+    "IndexUnreachable",
+    "ResolverFailed",
+    "Unresolvable",
+    "fetch",
+    "locate",
+    "resolve",
+    "resolve_requirements",
+]
 
 _SECONDS = 300
 _OUTPUT = "pylock.toml"
@@ -140,6 +149,22 @@ def fetch(lock: Lock, keep: Keep, *, has: Callable[[str], bool], index: Index) -
         )
     for wheel in missing:
         download(listed[wheel.sha256].url, keep, wheel.sha256, wheel.size, index)
+
+
+def locate(name: str, version: str, sha256: str, target: Target, *, index: Index) -> Wheel:
+    """The wheel of that digest, as the index lists it; :func:`fetch` brings it.
+
+    :raises Unresolvable: the index has no such file of this version.
+    :raises IndexUnreachable: worth trying again later.
+    """
+    packages = _compile([f"{name}=={version}"], (), target, index, complete=True)
+    found = next((found for package in packages for found in _candidates(package) if found.sha256 == sha256), None)
+    if found is None:
+        said = f"The package index has no wheel of {name} {version} with the digest {sha256}."
+        raise Unresolvable(
+            [Finding("wheel-gone", said, "Push the wheel itself with --wheel FILE, or correct its digest.")]
+        )
+    return _wheel(found, index)
 
 
 def _compile(

@@ -51,6 +51,7 @@ class ModelFacts:
 
     :ivar ref: ``team/name:number``.
     :ivar lock: of the libraries in the image that run it; None when it is compiled and needs none.
+    :ivar own_code: digests of the lock's wheels that the team wrote itself and the approval covers by their source.
     :ivar estimator: class of the estimator, e.g. ``sklearn.pipeline.Pipeline``.
     :ivar inputs: one line per tensor, e.g. ``text: BYTES [-1]``; ``outputs`` too.
     """
@@ -68,6 +69,7 @@ class ModelFacts:
     datasets: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
+    own_code: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,10 @@ def bill_of_materials(
     :raises InvalidStatement: it would not validate against the standard's strict schema.
     """
     wheels = {wheel.sha256: wheel for lock in _locks(runtime, models) for wheel in lock.wheels}
+    own_to: dict[str, list[str]] = {}
+    for model in models:
+        for key in model.own_code:
+            own_to.setdefault(key, []).append(model.ref)
     document = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -120,7 +126,10 @@ def bill_of_materials(
         "components": [
             _base(plan.base),
             *(_model(model) for model in models),
-            *(_wheel(wheels[key]) for key in sorted(wheels, key=lambda key: (wheels[key].name, key))),
+            *(
+                _wheel(wheels[key], own_to.get(key, ()))
+                for key in sorted(wheels, key=lambda key: (wheels[key].name, key))
+            ),
         ],
         "dependencies": [
             _needs(plan.image_digest, [_base_ref(plan.base), *(model.ref for model in models), *_refs(runtime)]),
@@ -224,7 +233,8 @@ def _base_dependency(base: Base) -> list[dict[str, Any]]:
     return [] if base.is_host else [_dependency(f"pkg:oci/base@{quote(base.digest, safe='')}", base.digest)]
 
 
-def _wheel(wheel: Wheel) -> dict[str, Any]:
+def _wheel(wheel: Wheel, own_to: Sequence[str] = ()) -> dict[str, Any]:
+    own = {"properties": [{"name": "countersign:own-code", "value": ref} for ref in own_to]} if own_to else {}
     return {
         "type": "library",
         "bom-ref": f"{_purl(wheel)}#{digest.parse(wheel.sha256)[:12]}",
@@ -232,6 +242,7 @@ def _wheel(wheel: Wheel) -> dict[str, Any]:
         "version": wheel.version,
         "purl": _purl(wheel),
         "hashes": _hashes(wheel.sha256),
+        **own,
     }
 
 

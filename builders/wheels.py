@@ -95,6 +95,20 @@ def inspect(lock: Lock, open_blob: OpenBlob) -> tuple[Finding, ...]:
         return site.findings
 
 
+def top_level(lock: Lock, open_blob: OpenBlob) -> dict[str, frozenset[str]]:
+    """File name of each wheel -> the names of modules and packages that it puts into a site folder; errors as :func:`opened`."""
+    found = {}
+    for wheel in lock.wheels:
+        with open_blob(wheel.sha256) as blob, _archive(wheel, blob) as archive:
+            data = _info_folder(wheel, archive).removesuffix(".dist-info") + ".data"
+            places = [_place(wheel, name, data, []) for name in archive.namelist() if not name.endswith("/")]
+            tops = {place.partition("/")[0] for place in places if place}
+            found[wheel.filename] = frozenset(
+                top.partition(".")[0] for top in tops if not top.endswith((".dist-info", ".libs"))
+            )
+    return found
+
+
 @contextmanager
 def _archive(wheel: Wheel, blob: BinaryIO) -> Iterator[zipfile.ZipFile]:
     found, _ = digest.of_stream(blob)

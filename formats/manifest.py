@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from . import artifacts, keys, lock, seals
+from . import artifacts, keys, lock, own_code, seals
 from .artifacts import File
 from .lock import Target
+from .own_code import Declared
 from .seals import BadSeal as BadSeal  # noqa: PLC0414  # what opening a manifest raises is caught from here
 from .shapes import Node, ShapeError
 from .signature import Signature
@@ -98,8 +99,11 @@ class Model:
     files: tuple[File, ...]
     signature: Signature
     compiled: Compiled | None = None
+    own_code: tuple[Declared, ...] = ()
+    """Wheels of the model's own that are in its environment; only a model that is not compiled has some."""
 
     def to_dict(self) -> dict[str, Any]:
+        own = {"own_code": [wheel.to_dict() for wheel in self.own_code]} if self.own_code else {}
         return {
             "ref": self.ref,
             "model": self.model,
@@ -112,6 +116,7 @@ class Model:
             "files": [file.to_dict() for file in self.files],
             "signature": self.signature.to_dict(),
             "compiled": self.compiled.to_dict() if self.compiled else None,
+            **own,
         }
 
 
@@ -269,9 +274,12 @@ def _environment(node: Node) -> Environment:
 
 def _model(node: Node) -> Model:
     required = ("ref", "model", "number", "release_digest", "environment", "path", "format", "artifact", "files")
-    fields = node.fields((*required, "signature", "compiled"))
+    fields = node.fields((*required, "signature", "compiled"), ("own_code",))
     compiled = _compiled(fields["compiled"])
+    own = fields["own_code"].items(least=1, most=own_code.MOST_WHEELS) if "own_code" in fields else []
     if compiled is not None:
+        if own:
+            raise fields["own_code"].fail("a compiled model runs no code of its own")
         for name in ("environment", "artifact"):
             if fields[name].value is not None:
                 raise fields[name].expected("null: a compiled model needs none")
@@ -287,6 +295,7 @@ def _model(node: Node) -> Model:
         files=_files(fields["files"]),
         signature=Signature.from_dict(fields["signature"].value, fields["signature"].path),
         compiled=compiled,
+        own_code=tuple(Declared.from_dict(item.value, item.path) for item in own),
     )
     if model.ref != f"{model.model}:{model.number}":
         raise fields["ref"].expected(f"{model.model}:{model.number}, its model and number")

@@ -353,10 +353,11 @@ def facts_of(session: Session, request: ReleaseRequest, decisions: Sequence[Deci
     wheels = advisories.of_version(session, version)
     wanted = _to_answer(session, request, wheels)
     deciding = sorted(policies.deciding_roles(request.policy.body))
-    reports = session.execute(select(CheckReport.step, CheckReport.outcome).where(CheckReport.version_id == version.id))
+    found = session.execute(select(CheckReport.step, CheckReport.outcome).where(CheckReport.version_id == version.id))
+    reports = {step: outcome for step, outcome in found}  # noqa: C416 - rows are not plain pairs to a type checker
     return policies.Facts(
-        reports={step: outcome for step, outcome in reports},  # noqa: C416 - rows are not plain pairs to a type checker
-        steps=checking.STEPS,
+        reports=reports,
+        steps=[*checking.STEPS, *({checking.OWN_CODE} & reports.keys())],
         signed=_signed(decisions),
         candidates=[
             policies.Signer(
@@ -387,7 +388,9 @@ def _answered(session: Session, request: ReleaseRequest, wanted: Sequence[notice
 
 def _to_answer(session: Session, request: ReleaseRequest, wheels: advisories.Standing) -> list[notices.Notice]:
     """What the requester's side must answer: of the one report that holds notices, and of its libraries."""
-    query = select(CheckReport).where(CheckReport.version_id == request.version_id, CheckReport.step == "introspect")
+    query = select(CheckReport).where(
+        CheckReport.version_id == request.version_id, CheckReport.step.in_((checking.OWN_CODE, "introspect"))
+    )
     noticed = notices.of_all(session.scalars(query), wheels)
     return [notice for notice in noticed if notice.must_answer]
 

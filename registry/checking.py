@@ -13,7 +13,11 @@ from registry.errors import WrongStage
 from registry.orm.catalog import CheckReport, ModelVersion, Stage
 
 STEPS = ("scan", "lock", "introspect", "predict", "compile", "parity")
-"""Check steps in the order they run and enter the release digest."""
+"""The check steps of every version, in the order they run."""
+OWN_CODE = "own-code"
+"""The step before them, of a version that brings code of its own."""
+ORDER = (OWN_CODE, *STEPS)
+"""The order in which reports enter the release digest."""
 
 
 def pass_checks(
@@ -71,7 +75,7 @@ def release_digest(version: ModelVersion, reports: Mapping[str, dict[str, Any]])
         lock=canonical.digest(version.lock),
         card=release.card_digest(version.card.encode()),
         signature=canonical.digest(version.signature),
-        reports=[(step, canonical.digest(reports[step])) for step in STEPS if step in reports],
+        reports=[(step, canonical.digest(reports[step])) for step in ORDER if step in reports],
         compiled=compiled["digest"] if compiled else None,
     )
     return release.digest(document)
@@ -100,7 +104,7 @@ def _store(session: Session, version: ModelVersion, reports: Sequence[dict[str, 
         row = session.get(CheckReport, (version.id, report["step"])) or CheckReport(
             version_id=version.id, step=report["step"]
         )
-        row.position = STEPS.index(report["step"])
+        row.position = ORDER.index(report["step"])
         row.outcome, row.isolation, row.summary = report["outcome"], report["isolation"], report["summary"]
         row.body, row.digest = report, canonical.digest(report)
         session.add(row)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from formats.compatibility import Compatibility, judge
 from formats.signature import Signature
-from registry import lineage
+from registry import lineage, own_code
 from registry.access import Actor
 from registry.orm.catalog import Metric, ModelVersion
 
@@ -52,6 +52,8 @@ class Comparison:
     metrics: Sequence[MetricChange]
     params: Sequence[Change]
     libraries: Sequence[Change]
+    own_code: Sequence[Change]
+    """Wheels of the version's own by name, and their files by path; values are digests."""
     inputs: Sequence[Change]
     outputs: Sequence[Change]
     sources: Sequence[Change]
@@ -74,6 +76,7 @@ class Comparison:
             ("training data and origin", self.sources),
             ("parameters", self.params),
             ("libraries", self.libraries),
+            ("own code", self.own_code),
             ("inputs", self.inputs),
             ("outputs", self.outputs),
             ("the card", self.card),
@@ -102,6 +105,7 @@ def compare(
         metrics=_metrics(base.metrics if base else (), version.metrics),
         params=_changes(base.params if base else {}, version.params),
         libraries=_changes(_libraries(base), _libraries(version)),
+        own_code=_own_code(base, version),
         inputs=_changes(_tensors(base, "inputs"), _tensors(version, "inputs")),
         outputs=_changes(_tensors(base, "outputs"), _tensors(version, "outputs")),
         sources=_changes(_sources(session, base, actor), _sources(session, version, actor)),
@@ -149,6 +153,15 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change
 
 def _libraries(version: ModelVersion | None) -> dict[str, str]:
     return {wheel["name"]: wheel["version"] for wheel in ((version.lock or {}).get("wheels", ()) if version else ())}
+
+
+def _own_code(base: ModelVersion | None, version: ModelVersion) -> list[Change]:
+    before, after = ({wheel.name: wheel.digest for wheel in own_code.wheels_of(side)} for side in (base, version))
+    files = [
+        Change(item.path, item.before and item.before.digest, item.after and item.after.digest)
+        for item in own_code.changes(base, version)
+    ]
+    return [*_changes(before, after), *files]
 
 
 def _tensors(version: ModelVersion | None, side: str) -> dict[str, str]:

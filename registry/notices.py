@@ -12,15 +12,16 @@ from registry.advisories import Standing
 from registry.orm.catalog import CheckReport
 
 MUST_ANSWER = frozenset(
-    {"training-rows", "personal-data", "advisories-unknown", "advisories-stale", "advisories-known"}
+    {"own-code", "training-rows", "personal-data", "advisories-unknown", "advisories-stale", "advisories-known"}
 )
-"""Whose data a model holds, and why libraries may do that nobody can call clean, is the requester's to explain; the
+"""What code of its own a model runs, whose data it holds, and why libraries may do that nobody can call clean, is the requester's to explain; the
 other notices are for the reviewers to judge."""
 
 SHOWN = 10
 """Most advisories that one notice names."""
 
 TITLES = {
+    "own-code": "Brings code of its own",
     "reads-path": "Reads files by paths in the rows",
     "cache-folder": "Keeps a cache folder",
     "names-callable": "Calls functions by name",

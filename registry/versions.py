@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
-from formats import artifacts, canonical
+from formats import artifacts, canonical, own_code
 from formats import digest as digests
 from registry import access, accounts, audit, cards, catalog, clock, jobs, lineage, names, uploads
 from registry.access import Actor, Permission
@@ -192,10 +192,17 @@ def _check_files(push: Push) -> str:
             hint="Add 1 to 1,000 sample records, one JSON object a line.",
             errors=[("/files", SAMPLE)],
         )
-    if unknown := sorted(set(push.files) - {found[0], SAMPLE, REQUIREMENTS}):
+    wheels = {path for path in push.files if path.startswith(own_code.WHEELS) and path.endswith(".whl")}
+    if wheels and own_code.FILE not in push.files:
+        raise Invalid(
+            f"{min(wheels)} is pushed, but {own_code.FILE} does not name it",
+            hint="Push with the countersign client, which writes that file: countersign push --wheel FILE.",
+            errors=[("/files", own_code.FILE)],
+        )
+    if unknown := sorted(set(push.files) - {found[0], SAMPLE, REQUIREMENTS, own_code.FILE} - wheels):
         raise Invalid(
             f"unknown files: {', '.join(unknown)}",
-            hint=f"A push holds {found[0]}, {SAMPLE} and, if wanted, {REQUIREMENTS}.",
+            hint=f"A push holds {found[0]}, {SAMPLE} and, if wanted, {REQUIREMENTS}, and {own_code.FILE} with the wheels it names.",
             errors=[("/files", name) for name in unknown],
         )
     return found[0]

@@ -6,7 +6,7 @@
 `introspect` prints one JSON object: class, parameters, signature and answers of the model on the sample. `serve` answers
 frames (`tensors.pack`) on a socket until it closes. Both exit 3 with `{"error": {"code", "message", "hint"}}` when they cannot.
 It runs in the model's own environment (``--site``), so it needs the standard library and numpy, and of ours only `tensors.py`,
-`natives.py` and `notices.py` beside it. One program for both uses makes what was checked and what answers later the same code.
+`natives.py`, `notices.py` and `own_code.py` beside it. One program for both uses makes what was checked and what answers later the same code.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from serving import natives, notices, tensors  # noqa: TC004  # at run time enter() puts the files' own modules here
+    from serving import natives, notices, own_code, tensors  # noqa: TC004  # at run time enter() puts the files' own modules here
 
 # One thread per model process, in the check as in production, so that sums are taken in the same order.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
@@ -62,7 +62,7 @@ def enter(site: Path) -> None:
         os.environ.setdefault(variable, "1")
     host = [entry for entry in sys.path if Path(entry).name not in ("site-packages", "dist-packages")]
     sys.path[:] = [str(site), *(entry for entry in host if Path(entry).resolve() != Path(__file__).resolve().parent)]
-    for name in ("tensors", "natives", "notices"):
+    for name in ("tensors", "natives", "notices", "own_code"):
         spec = importlib.util.spec_from_file_location(f"countersign_{name}", Path(__file__).with_name(f"{name}.py"))
         assert spec is not None
         assert spec.loader is not None
@@ -113,6 +113,7 @@ def load(path: Path, file_format: str, allowed: frozenset[str]) -> Any:
 
 
 _OTHER_FILE_HINT = "The file is not the one that was scanned, or it was scanned under another format. Push it again."
+_OTHER_CODE_HINT = "The libraries are not those of the lock that was approved. Build the image again."
 _VERSIONS_HINT = "Most often the lock has other library versions than the training had; compare them."
 
 
@@ -666,7 +667,14 @@ def main(argv: list[str]) -> int:
     link = socket.socket(fileno=arguments.fd) if arguments.command == "serve" else None
     try:
         enter(arguments.site)
-        allowed = frozenset(json.loads(arguments.allow.read_bytes())["globals"])
+        listed = json.loads(arguments.allow.read_bytes())
+        allowed = frozenset(listed["globals"])
+        try:
+            own_code.check(arguments.site, listed.get("own_code", ()))
+        except own_code.OtherCode as other:
+            raise RunnerError(
+                "load-refused", f"its own code is not the approved one: {other}", _OTHER_CODE_HINT
+            ) from None
         sample = None if link else read_sample(arguments.sample)
         seen = None if link else notices.watch(arguments.site, arguments.model.parent)
         with warnings.catch_warnings(record=True) as caught:

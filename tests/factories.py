@@ -256,11 +256,19 @@ def report(step: str, *, outcome: str = "passed", **facts: Any) -> dict[str, Any
 
 
 def reports(
-    *, parity: dict[str, Any] | None = None, notices: Sequence[dict[str, Any]] = (), **facts: Any
+    *,
+    parity: dict[str, Any] | None = None,
+    notices: Sequence[dict[str, Any]] = (),
+    own_code: dict[str, Any] | None = None,
+    **facts: Any,
 ) -> list[dict[str, Any]]:
-    """One passed report per step, by default of a model that is not compiled; ``facts`` are those of its answers."""
+    """One passed report per step, by default of a model that is not compiled; ``facts`` are those of its answers.
+
+    ``own_code`` are the facts of that step, which versions without own code do not have.
+    """
     told = {"predict": facts, "parity": parity or {"compiled": None}, "introspect": {"notices": list(notices)}}
-    return [report(step, **told.get(step, {})) for step in checking.STEPS]
+    own = [report(checking.OWN_CODE, **own_code)] if own_code else []
+    return own + [report(step, **told.get(step, {})) for step in checking.STEPS]
 
 
 def parity_facts() -> dict[str, Any]:

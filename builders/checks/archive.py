@@ -1,11 +1,12 @@
 """A ZIP archive in the one plain layout that writers use, so that every reader sees the same members.
 
 ZIP says everything twice, in front of each member and in the directory at the end, and lets bytes lie around them; readers
-disagree about which to believe. Here both must agree, members must be flat and follow each other without a gap, and nothing
+disagree about which to believe. Here both must agree, members must follow each other without a gap, and nothing
 may stand before the first or after the directory.
 """
 
 import re
+import stat
 import struct
 import zlib
 from collections.abc import Iterator
@@ -19,12 +20,17 @@ from builders.checks.report import Refused
 _END = struct.Struct("<4s4H2LH")
 _LISTED = struct.Struct("<4s6H3L5H2L")
 _LOCAL = struct.Struct("<4s5H3L2H")
-_NAME = re.compile(rb"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,120}")
 _MOST_MEMBERS = 100_000
 _UTF8 = 0x800
 _STORED, _DEFLATED = 0, 8
 _PIECE = 1 << 18
-_AGAIN = "Save the model again with skops.io.dump(model, 'model.skops') and push that file as it is."
+
+_AGAIN = "Write it again with the tool that wrote it (skops.io.dump, pip wheel), and push that file as it is."
+
+FLAT = re.compile(rb"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,120}")
+"""Names without folders."""
+NESTED = re.compile(rb"[A-Za-z0-9_.+/ -]{1,255}")
+"""Names with folders, whose entries end with a slash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +48,15 @@ class Member:
 class Archive:
     """The members of a ZIP file, by name."""
 
-    def __init__(self, file: BinaryIO, size: int, limits: Limits) -> None:
-        """:raises Refused: any layout but the plain one, or members that unpack to more than is allowed."""
+    def __init__(self, file: BinaryIO, size: int, limits: Limits, names: re.Pattern[bytes] = FLAT) -> None:
+        """Read the directory.
+
+        :param names: what members may be called, `FLAT` or `NESTED`.
+        :raises Refused: any layout but the plain one, or members that unpack to more than is allowed.
+        """
         self._file = file
         self.members: dict[str, Member] = {}
-        for member in _directory(file, size):
+        for member in _directory(file, size, names):
             if member.name in self.members:
                 raise _refuse(f"The archive holds {member.name} twice")
             self.members[member.name] = member
@@ -99,7 +109,7 @@ class Archive:
         return b"".join(self.pieces(member))
 
 
-def _directory(file: BinaryIO, size: int) -> Iterator[Member]:
+def _directory(file: BinaryIO, size: int, names: re.Pattern[bytes]) -> Iterator[Member]:
     if size < _END.size:
         raise _refuse("The archive is cut off", code="truncated")
     file.seek(size - _END.size)
@@ -121,15 +131,18 @@ def _directory(file: BinaryIO, size: int) -> Iterator[Member]:
         mark, _made, _needs, flags, method, time, date, crc, packed, unpacked, name_size, extra, note, disk = fields[
             :14
         ]
-        offset = fields[16]
+        attributes, offset = fields[15], fields[16]
         name = directory[at + _LISTED.size : at + _LISTED.size + name_size]
         at += _LISTED.size + name_size
         if mark != b"PK\x01\x02" or extra or note or disk or flags & ~_UTF8 or method not in (_STORED, _DEFLATED):
             raise _refuse(
-                "The archive's directory has an entry that skops never writes (encrypted, commented, or another method)"
+                "The archive's directory has an entry that plain writers never write (encrypted, commented, or another method)"
             )
-        if not _NAME.fullmatch(name):
+        if not names.fullmatch(name):
             raise _refuse(f"The archive has a member with the name {name[:60]!r}; plain file names are expected")
+        kind = stat.S_IFMT(attributes >> 16)
+        if kind not in (0, stat.S_IFREG) and not (kind == stat.S_IFDIR and name.endswith(b"/")):
+            raise _refuse(f"{name.decode()} is a link or a device; plain files are expected")
         if method == _STORED and packed != unpacked:
             raise _refuse(f"{name.decode()} is stored as it is, but has two sizes")
         if offset != expected:

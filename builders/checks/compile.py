@@ -27,6 +27,11 @@ from formats.signature import Signature
 TOOLS_WANTED = ("onnx", "onnxruntime", "skl2onnx")
 CAPS = Caps(seconds=300, output=512 << 20)
 
+OWN_CODE = (
+    "It brings code of its own, which runs in a hardened process of its own and nowhere else.",
+    "Nothing to do: the version is served by its own libraries.",
+)
+"""Message and hint of a version that is not compiled because nothing here vouches for what its code does."""
 _NOTHING_TO_DO = "Nothing to do: the version is served by its own library."
 _HEAD = struct.Struct("<IQ")
 _LONGEST_HEAD = 4 << 20
@@ -61,7 +66,7 @@ class Compiled:
 def programs(checkout: Path) -> dict[str, Path]:
     """What runs in the sandbox: the programs of `builders/compile/` and the serving code they use, by place."""
     folders = ("builders/compile", "serving/forms")
-    loading = ("__init__", "runner", "tensors", "natives", "notices")
+    loading = ("__init__", "runner", "tensors", "natives", "notices", "own_code")
     alone = ("builders/__init__.py", *(f"serving/{name}.py" for name in loading))
     found = [*(path for folder in folders for path in (checkout / folder).glob("*.py")), *map(checkout.joinpath, alone)]
     return {path.relative_to(checkout).as_posix(): path for path in sorted(found)}
@@ -101,7 +106,7 @@ def compile_model(
     """
     name = f"model.{model.format}"
     files: dict[str, bytes | Path] = {**programs, name: model.path, "sample.jsonl": sample.data}
-    files["allow.json"] = canonical.dumps({"globals": sorted(model.globals)})
+    files["allow.json"] = model.allow()
     files["signature.json"] = canonical.dumps(signature.to_dict())
     # Not -I: converters order a graph by sets, and the environment, which is all ours, fixes the order of those.
     arguments = ["-s", "-P", "-B", f"{FILES}/builders/compile/program.py", "--site", SITE, "--tools", TOOLS]

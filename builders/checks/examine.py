@@ -1,6 +1,7 @@
 """Read a model file of any format and put what was found into words. Runs in the scan's child process."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -14,6 +15,7 @@ from builders.checks.unpickle import printable
 from builders.checks.values import Global
 
 _MOST_NAMES = 50  # unlisted names that are explained one by one
+_OWN_CODE = "`countersign wheel init NAME` makes a package for it. Train with that, build its wheel, and push again with --wheel FILE."
 _BY_VALUE = {"cloudpickle", "dill", "marshal", "types"}  # what functions are rebuilt with that have no importable name
 
 
@@ -61,7 +63,9 @@ def examine(file: BinaryIO, declared: str, limits: Limits, allowed: AllowList) -
             )
         )
     unlisted = list(names.unlisted.values())
-    explained = [_explain(name, where) for name, where in unlisted[:_MOST_NAMES]]
+    known = set(allowed.distributions) | sys.stdlib_module_names
+    own = {label.partition(":")[0].partition(".")[0] for label in allowed.uses} - known
+    explained = [_explain(name, where, known=known, own=own) for name, where in unlisted[:_MOST_NAMES]]
     if len(unlisted) > _MOST_NAMES:
         more = len(unlisted) - _MOST_NAMES
         explained.append(
@@ -122,7 +126,12 @@ READERS: dict[str, Callable[[BinaryIO, str, Limits, unpickle.Names, Seen], None]
 """How a file of each format is read."""
 
 
-def _explain(name: Global, where: str) -> Finding:
+def _explain(name: Global, where: str, *, known: Collection[str], own: Collection[str]) -> Finding:
+    """Why a name is refused, and what to do.
+
+    :param known: top-level modules that the list has names of, and the standard library's.
+    :param own: those of the code that the version brings.
+    """
     label = printable(name.label)
     place = f" It is at: {where}." if where else ""
     top = name.module.split(".")[0]
@@ -131,18 +140,32 @@ def _explain(name: Global, where: str) -> Finding:
             "lambda",
             f"The file holds a lambda or a function made inside of another one ({label}).{place}",
             "Replace it: scikit-learn's transformers cover most uses, and a FunctionTransformer may name a NumPy function such "
-            "as numpy.log1p. Functions travel as code, and code is not accepted inside of a model file.",
+            "as numpy.log1p. Functions travel as code, and code is not accepted inside of a model file. "
+            f"Or write it as a named function in a package of yours: {_OWN_CODE}",
         )
     if top in ("__main__", "__mp_main__"):
         return Finding(
             "main-name",
             f"The file needs {printable(name.name)} from __main__: a class or function defined in a notebook or a script, "
             f"which exists nowhere else.{place}",
-            "Use a transformer of scikit-learn instead, or move it into a package of yours, built as a wheel, and train with that.",
+            f"Use a transformer of scikit-learn instead, or move it into a package of yours: {_OWN_CODE}",
+        )
+    what = f"{printable(name.name)} of the module {printable(name.module)}"
+    if top in own:
+        return Finding(
+            "unknown-name",
+            f"The file imports {what}, which the wheel that it brings does not define at the top level of that module.{place}",
+            "Build the wheel from the code that the model was trained with, and push both again.",
+        )
+    if top in known:
+        return Finding(
+            "unknown-name",
+            f"The file imports {what}, which is not on the list of names that a model may use.{place}",
+            "Use an estimator of scikit-learn, LightGBM or XGBoost instead. If prediction does not need this part (a grid search, "
+            "a callback, training data), push the fitted estimator without it. The operator can show you the list of names.",
         )
     return Finding(
         "unknown-name",
-        f"The file imports {label}, which is not on the list of names that a model may use.{place}",
-        "Use an estimator of scikit-learn, LightGBM or XGBoost instead. If prediction does not need this part (a grid search, a "
-        "callback, training data), push the fitted estimator without it. The operator can show you the list of names.",
+        f"The file imports {what}, which is not on the list of names that a model may use.{place}",
+        f"If it is code of yours: {_OWN_CODE} Else use an estimator of scikit-learn, LightGBM or XGBoost instead.",
     )

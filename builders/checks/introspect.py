@@ -19,7 +19,7 @@ from formats import canonical
 from formats.shapes import Node, ShapeError
 from formats.signature import Signature
 
-PROGRAM = ("runner.py", "tensors.py", "natives.py", "notices.py")
+PROGRAM = ("runner.py", "tensors.py", "natives.py", "notices.py", "own_code.py")
 _FAILED = 3  # exit code of the program when it explains itself
 _LONGEST = 1000  # characters of a message from the sandbox
 _FACTS = (
@@ -38,11 +38,19 @@ _FACTS = (
 
 @dataclass(frozen=True)
 class Model:
-    """What is to be run: the file, how it is read, and the only names it may import (of the scan's facts)."""
+    """What is to be run: the file, how it is read, and the only names it may import (of the scan's facts).
+
+    ``own_code``: wheels whose names are among them, as :func:`builders.checks.own_code.at_load` tells them.
+    """
 
     path: Path
     format: str
     globals: Sequence[str]
+    own_code: Sequence[Mapping[str, Any]] = ()
+
+    def allow(self) -> bytes:
+        """The `allow.json` that the runner obeys."""
+        return allow_document(self.globals, self.own_code)
 
 
 @dataclass(frozen=True)
@@ -65,10 +73,9 @@ def introspect(
     if sample.findings:
         return Introspected(report.failed("introspect", sample.findings))
     caps = caps or Caps()
-    allow = canonical.dumps({"globals": sorted(model.globals)})
     name = f"model.{model.format}"
     files: dict[str, bytes | Path] = {part: program / part for part in PROGRAM}
-    files |= {name: model.path, "allow.json": allow, "sample.jsonl": sample.data}
+    files |= {name: model.path, "allow.json": model.allow(), "sample.jsonl": sample.data}
     arguments = ["-I", "-B", f"{FILES}/runner.py", "introspect", "--site", SITE, "--model", f"{FILES}/{name}"]
     arguments += ["--format", model.format, "--allow", f"{FILES}/allow.json", "--sample", f"{FILES}/sample.jsonl"]
     ended = sandbox.run(arguments, files=files, libraries=libraries, caps=caps)
@@ -80,6 +87,11 @@ def introspect(
     passed = report.passed("introspect", _summary(facts), facts, isolation=sandbox.isolation)
     answered = predict.judge(said.get("answers"), signature, len(sample.rows), sandbox.isolation)
     return Introspected(passed, answered, signature if answered["outcome"] == "passed" else None)
+
+
+def allow_document(names: Sequence[str], own_code: Sequence[Mapping[str, Any]]) -> bytes:
+    """What the runner may import for a model file, in the sandbox and in an image."""
+    return canonical.dumps({"globals": sorted(names), **({"own_code": list(own_code)} if own_code else {})})
 
 
 def _answer(ended: SandboxResult, caps: Caps) -> dict[str, Any]:

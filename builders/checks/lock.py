@@ -1,13 +1,17 @@
 """Check step 2: the hashed wheels that the model will run with, for one target."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from packaging.utils import canonicalize_name
+
 from builders import resolver
-from builders.checks import names, needs, report, requirements
+from builders.checks import names, needs, own_code, report, requirements
 from builders.checks.needs import Needs
-from formats.lock import Lock, Target
+from builders.checks.report import Finding, Refused
+from builders.checks.requirements import Pin
+from formats.lock import Lock, Target, Wheel
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ def lock(
     environment: Mapping[str, str] | None = None,
     requirements_txt: str | None = None,
     frame: bool = False,
+    own: Sequence[Mapping[str, Any]] = (),
 ) -> Locked:
     """Resolve what the scanned file imports.
 
@@ -33,6 +38,7 @@ def lock(
 
     :param scan_report: a passed report of the scan step.
     :param environment: distribution -> version of the interpreter the model was trained with.
+    :param own: the wheels of the version's own code, of their report: they are in the lock as they are.
     :param frame: whether the sample's columns make pandas necessary; named columns in the file do so too.
     :raises IndexUnreachable: worth trying again later; there is no report then.
     :raises ResolverFailed: the resolver itself broke.
@@ -45,9 +51,23 @@ def lock(
             return Locked(report.failed("lock", parsed.findings))
         pins = parsed.pins
     imported = needs.distributions(facts["globals"], names.load())
+    mine = {wheel["name"]: own_code.locked(wheel) for wheel in own}
     wanted = needs.gather(
-        imported, pins, environment or {}, file_format=facts["format"], frame=frame or bool(facts["columns"])
+        imported,
+        None if pins is None else {name: pin for name, pin in pins.items() if name not in mine},
+        {name: version for name, version in (environment or {}).items() if canonicalize_name(name) not in mine},
+        file_format=facts["format"],
+        frame=frame or bool(facts["columns"]),
     )
+    try:
+        wanted.wanted += own_code.requirements(own, target)
+    except Refused as refused:
+        wanted.findings.append(refused.finding)
+    wanted.findings += [
+        _other_version(pin, mine[name])
+        for name, pin in (pins or {}).items()
+        if name in mine and pin.version != mine[name].version
+    ]
     if wanted.findings:
         return Locked(report.failed("lock", wanted.findings))
     try:
@@ -56,7 +76,19 @@ def lock(
         )
     except resolver.Unresolvable as error:
         return Locked(report.failed("lock", error.findings))
+    if both := sorted(wheel.name for wheel in found.wheels if wheel.name in mine):
+        said = f"Another library needs {both[0]}, which is the name of the version's own code."
+        return Locked(report.failed("lock", [Finding("wheel-shadows", said, "Give your package a name of your own.")]))
+    found = Lock(target, tuple(sorted((*found.wheels, *mine.values()), key=lambda wheel: wheel.name)))
     return Locked(_passed(found, wanted), found)
+
+
+def _other_version(pin: Pin, wheel: Wheel) -> Finding:
+    return Finding(
+        "bad-requirement",
+        f"requirements.txt pins {pin}, the version's own wheel is {wheel.filename}.",
+        "Train with the wheel that you push, and write requirements.txt again.",
+    )
 
 
 def _passed(found: Lock, wanted: Needs) -> dict[str, Any]:

@@ -75,6 +75,13 @@ def parse(document: Mapping[str, Any]) -> AllowList:
     return AllowList(uses, takes, dict.fromkeys(tops, distribution))
 
 
+def document(listed: AllowList) -> dict[str, Any]:
+    """A list as :func:`read` takes it."""
+    uses = {use: sorted(label for label, found in listed.uses.items() if found == use) for use in USES}
+    takes = {label: sorted(taken) for label, taken in listed.takes.items()}
+    return {"schema": SCHEMA, "distribution": None, "names": uses, "takes": takes}
+
+
 def merge(lists: Iterable[AllowList]) -> AllowList:
     """All names of all ``lists``. A name in several has the widest use that one of them gives it."""
     uses: dict[str, Use] = {}

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 SCHEMA = "countersign.report/1"
 
-Step = Literal["scan", "lock", "introspect", "predict", "compile", "parity"]
+Step = Literal["own-code", "scan", "lock", "introspect", "predict", "compile", "parity"]
 Isolation = Literal["none", "process", "container"]
 
 

@@ -1,6 +1,6 @@
 """The process that reads an untrusted model file: standard library only, limits set, and no way out.
 
-Run by scan.py with `python -I -S -B`, so that no installed package can even be found.
+Run by child.py with `python -I -S -B`, so that no installed package can even be found.
 """
 
 import contextlib
@@ -8,7 +8,8 @@ import io
 import json
 import resource
 import sys
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any
 
 from builders.checks import names
 from builders.checks.examine import examine
@@ -24,11 +25,11 @@ class Escape(BaseException):
 def main(request: str) -> None:
     """Scan one file and print what was found as JSON.
 
-    :param request: JSON with `path`, `format` and `limits`.
+    :param request: JSON with `path`, `format`, `limits`, and in `own` the path of a list of own names.
     """
     asked = json.loads(request)
     limits = Limits(**asked["limits"])
-    allowed = names.load()
+    allowed = names.merge([names.load(), names.read(Path(asked["own"]))])
     with io.FileIO(asked["path"]) as file:
         confine(limits)
         found = examine(file, asked["format"], limits, allowed)
@@ -41,8 +42,8 @@ def main(request: str) -> None:
         sys.stdout.write(json.dumps(answer))
 
 
-def confine(limits: Limits) -> None:
-    """From here on: no new memory, files, processes, imports or anything else that Python audits."""
+def confine(limits: Limits, permitted: frozenset[str] = frozenset()) -> None:
+    """From here on: no new memory, files, processes, imports or anything else that Python audits, but what is ``permitted``."""
     _limit(resource.RLIMIT_AS, limits.memory)
     # The soft limit sends a signal that says which limit it was, the hard one a second later simply kills.
     _limit(resource.RLIMIT_CPU, limits.cpu_seconds, limits.cpu_seconds + 1)
@@ -53,14 +54,15 @@ def confine(limits: Limits) -> None:
     # Codecs are modules, imported on first use.
     for codec in ("raw-unicode-escape", "unicode-escape", "ascii", "utf-8"):
         "".encode(codec)
-    sys.addaudithook(_stop)
+
+    def stop(event: str, _args: tuple[Any, ...]) -> None:
+        if event not in permitted:
+            raise Escape(f"the scan caused {event}")
+
+    sys.addaudithook(stop)
 
 
 def _limit(kind: int, soft: int, hard: int | None = None) -> None:
     # macOS refuses some of these; the parent's wall clock and the caps in the scan itself hold there too.
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(kind, (soft, soft if hard is None else hard))
-
-
-def _stop(event: str, _args: tuple[Any, ...]) -> NoReturn:
-    raise Escape(f"the scan caused {event}")

@@ -181,10 +181,13 @@ class Reader:
         if type(content) is not list:
             self._refuse("A list has no items", code="malformed")
         label = ""
-        for item in content:
-            # The steps of a pipeline are pairs of a name and an estimator: the name leads to what follows it.
-            self.node(item, (*way, label) if label else way)
-            label = _text(item) if node["__loader__"] == "TupleNode" else ""
+        for position, item in enumerate(content):
+            # The steps of a pipeline are a list of pairs, a name and an estimator: the name leads to what follows it.
+            if node["__loader__"] == "ListNode":
+                self.node(item, (*way[:-1], f"{way[-1]}[{position}]") if way else way)
+            else:
+                self.node(item, (*way[:-1], f"{way[-1]} '{label}'") if label and way else way)
+                label = _text(item) if node["__loader__"] == "TupleNode" else ""
 
     def array(self, node: dict[str, Any], found: Global, way: Sequence[str]) -> None:
         if found.module != "numpy" or found.name not in _SCALARS:

@@ -182,24 +182,33 @@ class Machine(StackMachine):
         self.stack[-1] = values.ARRAY
 
     def _where(self) -> str:
-        """The way from the model to what is being read, as `Pipeline > steps > clean > FunctionTransformer > func`."""
+        """The way from the model to what is being read, as `Pipeline > steps[1] 'clean' > FunctionTransformer > func`."""
         machine = self.outer
         levels = [*machine.marked, machine.stack] if machine else []
         levels += [*self.marked, self.stack]
         way: list[str] = []
+        filled = False  # the level before ends with a list, whose items this one holds
         for level in levels:
-            tail = level[-3:]
+            tail = level[-5:]
+            filling = bool(tail) and tail[-1] is values.LIST
             if tail and type(tail[-1]) in (Table, values.Opaque, tuple):
                 tail.pop()  # the state or container being filled; what owns it lies below
-            elif tail and type(tail[-1]) is str:
-                tail = tail[-1:]
-            if tail and type(tail[-1]) is Made:
-                if len(tail) > 1 and type(tail[-2]) is str:
-                    way.append(tail[-2])
-                way.append(tail[-1].made_by.name)
-            elif tail and type(tail[-1]) is str:
-                way.append(tail[-1])
-        return " > ".join(printable(part, 60) for part in way[:12])
+            made = tail.pop() if tail and type(tail[-1]) is Made else None
+            label = tail.pop() if tail and type(tail[-1]) is str else None
+            if label is not None and filled and way:
+                way[-1] += (
+                    f"[{len(level[:-5]) + len(tail)}] '{printable(label, 60)}'"  # a named step, a pair that is not closed yet
+                )
+            elif label is not None and len(tail) > 1 and tail[-1] is values.LIST and type(tail[-2]) is str:
+                way.append(
+                    f"{printable(tail[-2], 60)}[0] '{printable(label, 60)}'"
+                )  # a list of one is filled without a mark
+            elif label is not None:
+                way.append(printable(label, 60))
+            if made is not None:
+                way.append(printable(made.made_by.name, 60))
+            filled = filling
+        return " > ".join(way[:12])
 
     # refused whatever they would do
 

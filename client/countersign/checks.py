@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import countersign
-from countersign import cards, collecting, environment, inspecting, requirements, sampling, uploading
+from countersign import cards, collecting, environment, inspecting, own_wheels, requirements, sampling, uploading
 from countersign.collecting import Plan
 from countersign.errors import CheckFailed, Unusable
+from countersign.formats import own_code
 from countersign.models import Server
 
 OK, WARNING, ERROR = "ok", "warning", "error"
@@ -41,6 +42,7 @@ def judge(plan: Plan, server: Server | None) -> list[Finding]:
         *check_format(plan, look, server),
         *check_sizes(plan, server),
         *check_names(plan, look),
+        *check_wheels(plan, look),
         *check_packages(plan, look),
         *check_requirements(plan),
         *check_sample(plan),
@@ -140,7 +142,8 @@ def check_names(plan: Plan, look: inspecting.Look) -> Iterator[Finding]:
             ERROR,
             "main-module",
             f"{plan.source} needs {', '.join(own)} from your script or notebook (__main__), which no server has",
-            "Move it into a module of a package that you publish as a wheel, import it from there, and train again.",
+            "Move it into a package of yours (`countersign wheel init NAME`), import it from there, train again, and push with "
+            "--wheel FILE.",
         )
     local = sorted(name for name in look.names if "<lambda>" in name or "<locals>" in name)
     if local or look.packages & _BY_VALUE:
@@ -149,31 +152,70 @@ def check_names(plan: Plan, look: inspecting.Look) -> Iterator[Finding]:
             ERROR,
             "lambda",
             f"{plan.source} holds {what}: code inside the file, which nobody could review",
-            "Write it as a named function in a module of a published package, and train again.",
+            "Write it as a named function in a package of yours (`countersign wheel init NAME`), train again, and push with "
+            "--wheel FILE.",
         )
+
+
+def check_wheels(plan: Plan, look: inspecting.Look) -> Iterator[Finding]:
+    """The code that the model brings, by the rules of the server, and whether it is the code the model names."""
+    own = {wheel.name for wheel in own_wheels.declared_in(plan.files)}
+    known = {environment.distribution_of(package) for package in look.packages} | _requirements(plan).pins.keys()
+    reserved = {
+        package
+        for package, owners in environment.owners().items()
+        if known.intersection(owners) and not own.intersection(owners)
+    }
+    for path, content in plan.files.items():
+        if not path.startswith(own_code.WHEELS) or not isinstance(content, Path):
+            continue
+        try:
+            wheel = own_wheels.judge(content, reserved)
+        except own_code.BadWheel as error:
+            yield Finding(ERROR, error.code, str(error), error.hint)
+            continue
+        defined = {*wheel.classes, *wheel.functions}
+        missing = sorted(
+            name for name in look.names - defined if name.partition(":")[0].partition(".")[0] in wheel.packages
+        )
+        if missing:
+            yield Finding(
+                ERROR,
+                "own-code-differs",
+                f"{plan.source} names {', '.join(missing[:5])}, which {content.name} does not define",
+                "Build the wheel from the code that the model was trained with.",
+            )
+        else:
+            shown = f"{len(wheel.files)} files, {sum(wheel.lines.values()):,} lines"
+            yield Finding(OK, "own-code", f"{content.name} can be brought: {shown}, which reviewers will read")
 
 
 def check_packages(plan: Plan, look: inspecting.Look) -> Iterator[Finding]:
     """Packages the model names, for which the lock would find no wheel."""
     pins = _requirements(plan).pins
+    own = {wheel.name for wheel in own_wheels.declared_in(plan.files)}
+    brought = own_wheels.packages(plan.files)
     known = plan.environment["distributions"]
     for package in sorted(
         look.packages - sys.stdlib_module_names - {"__main__", "builtins", "copy_reg", "__builtin__"}
     ):
         distribution = environment.distribution_of(package)
+        if package in brought or distribution in own:
+            continue
         if distribution not in pins and distribution not in known:
             yield Finding(
                 ERROR,
                 "missing-wheel",
                 f"{plan.source} needs {package}, but neither requirements.txt nor this environment has {distribution}",
-                "Run countersign in the environment the model was trained in, or give --requirements with its pins.",
+                "Run countersign in the environment the model was trained in, or give --requirements with its pins. Code of your own "
+                "comes as a wheel: --wheel FILE; `countersign wheel init` makes a package for it.",
             )
         elif distribution not in pins and environment.is_local(distribution):
             yield Finding(
                 ERROR,
                 "missing-wheel",
                 f"{plan.source} needs {distribution}, which is installed here from a local folder or repository",
-                "Publish it as a wheel on your index and install it from there.",
+                "Build its wheel, and push with --wheel FILE (`countersign wheel init` shows how), or publish it on your index.",
             )
         elif "+" in (version := pins.get(distribution) or known.get(distribution, "")):
             yield Finding(

@@ -75,6 +75,7 @@ class Client:
         card: str | Path | None = None,
         sample: str | Path | None = None,
         requirements: str | Path | None = None,
+        wheels: Sequence[str | Path] = (),
         model_format: str | None = None,
         metrics: Any = (),
         params: Mapping[str, Any] | None = None,
@@ -85,6 +86,7 @@ class Client:
     ) -> models.Version:
         """Push a folder, a model file with its neighbours, or a folder written by MLflow.
 
+        :param wheels: of code that the model brings: files, or `name==version@sha256:...` of the server's package index.
         :param author: user name of who trained it; only a service account names somebody else.
         :param metrics: ``{"accuracy": 0.93}`` or a list of ``{"name", "value", "dataset", "higher_is_better"}``.
         :param lineage: edges, see `countersign.collecting.lineage`.
@@ -107,6 +109,7 @@ class Client:
             card=Path(card) if card else None,
             sample=Path(sample) if sample else None,
             requirements=Path(requirements) if requirements else None,
+            wheels=wheels,
         )
         return self.push_plan(plan, create_model=create_model, on_progress=on_progress)
 
@@ -168,7 +171,7 @@ class Client:
         return self.api.diff(version, against)
 
     def report(self, ref: str, step: str) -> dict[str, Any]:
-        """The report of one check step: scan, lock, introspect, predict, compile or parity."""
+        """The report of one check step: own-code, scan, lock, introspect, predict, compile or parity."""
         return self.api.report(self.get(ref), step)
 
     def download(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from countersign import environment, mlflow_folder, refs
+from countersign import environment, mlflow_folder, own_wheels, refs
 from countersign.errors import Unusable
 from countersign.formats import digest as digests
 
@@ -74,10 +74,12 @@ def collect(
     card: Path | None = None,
     sample: Path | None = None,
     requirements: Path | None = None,
+    wheels: Iterable[str | Path] = (),
 ) -> Plan:
     """Read a folder, a model file with its neighbours, or a folder written by MLflow.
 
     :param model_format: overrides what the file's extension says.
+    :param wheels: of code that the model brings, see `own_wheels.collect`.
     :raises Unusable: there is no model file, more than one, or no card; a named file is missing.
     """
     refs.parse_name(name)
@@ -99,6 +101,7 @@ def collect(
         files[SAMPLE] = found.sample
     if (pins := _given(requirements, folder / REQUIREMENTS)) is not None:
         files[REQUIREMENTS] = pins
+    files |= own_wheels.collect(wheels)
     card_file = _given(card, folder / CARD)
     if card_file is None:
         raise Unusable(

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from countersign import cards, collecting, environment, refs, sampling
+from countersign import cards, collecting, environment, own_wheels, refs, sampling
 from countersign.checks import ERROR, Finding
 from countersign.client import Client
 from countersign.collecting import Facts, Plan
@@ -39,6 +39,7 @@ def push(
     limits: str | Sequence[str] = "",
     licence: str = "",
     model_format: str = "joblib",
+    wheels: Sequence[str | Path] = (),
     sample: Iterable[Mapping[str, Any]] | None = None,
     sample_kind: str = "synthetic",
     metrics: Any = (),
@@ -63,6 +64,7 @@ def push(
     :param metrics: ``{"accuracy": 0.93}`` or a list of ``{"name", "value", "dataset", "higher_is_better"}``.
     :param datasets: what it was trained on: `name@sha256:...`, a local file (only its digest is sent), or a reference.
     :param model_format: how it is saved: joblib, or skops, which holds no code at all.
+    :param wheels: of code that the estimator needs: files, or `name==version@sha256:...` of the server's package index.
     :param parent: the version it was derived from, as `team/model:3`.
     :returns: the version; ``wait("ready")`` on it waits for the server's checks.
     :raises CheckFailed: it cannot become a version; nothing was sent.
@@ -101,7 +103,11 @@ def push(
         plan = Plan(
             name=name,
             format=model_format,
-            files={saved.name: saved, collecting.SAMPLE: sampling.dump(rows).encode()},
+            files={
+                saved.name: saved,
+                collecting.SAMPLE: sampling.dump(rows).encode(),
+                **own_wheels.collect(wheels),
+            },
             source="the estimator",
             card=text,
             environment=environment.describe(),
@@ -163,7 +169,7 @@ def _save(estimator: Any, path: Path, model_format: str) -> None:
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         hint = (
             "A lambda, a function inside a function, or an open file cannot be saved. Move the function to the top level of a "
-            "module in a package that you publish as a wheel, import it from there, and train again."
+            "module in a package of yours (`countersign wheel init NAME`), import it from there, and train again."
         )
         finding = Finding(ERROR, "cannot-be-saved", f"the estimator cannot be saved: {error}", hint)
         raise CheckFailed(finding.message, findings=[finding], hint=hint) from error

@@ -51,9 +51,9 @@ def _logical_lines(text: str) -> list[tuple[int, str]]:
 
 def _why(content: str) -> str:
     if content.startswith(("-e", "--editable", ".", "/")):
-        return f"{content!r} is a local folder: publish it as a wheel and pin its version"
+        return f"{content!r} is a local folder: pin its version, and bring its wheel with --wheel or publish it"
     if "://" in content or " @ " in content or content.startswith("git+"):
-        return f"{content!r} is not on the index: publish it as a wheel and pin its version"
+        return f"{content!r} is not on the index: pin its version, and bring its wheel with --wheel or publish it"
     if content.startswith("-"):
         return f"{content!r} is an option of pip: the server uses its own index, remove the line"
     return f"{content!r} is not pinned: write name==version"

@@ -27,7 +27,7 @@ _VARIABLES = {
     "reference": "A number, an alias, `approved`, `latest`, or a digest.",
     "path": "Path of the file in the version; may hold slashes.",
     "digest": "`sha256:` and 64 lower-case hex digits.",
-    "step": "Name of a check step: scan, lock, introspect or predict.",
+    "step": "Name of a check step: own-code, scan, lock, introspect, predict, compile or parity.",
     "alias": "Name of the alias.",
     "seq": "Index of the entry, from 0.",
     "advisory_id": "As the list has it: `GHSA-...`, `PYSEC-...`.",

@@ -10,7 +10,7 @@ from flask import g
 from sqlalchemy.orm import Session
 
 from portal import access, filters
-from portal.catalog import history
+from portal.catalog import history, own_code
 from portal.catalog.version import metrics
 from registry import access as rules
 from registry import accounts, approvals, bundles, catalog, compare, notices, policies, proofs
@@ -85,6 +85,7 @@ def page(session: Session, asked: ReleaseRequest) -> dict[str, Any]:
         "comparison": found,
         "changed": changed(found),
         "differs": differs(found),
+        "own_code": own_code.told(version, base),
         "metrics": [{**row, "name": _title(str(row["name"]))} for row in metrics(found)],
         "notices": notices.of_all(version.reports, facts.wheels),
         "answers": {entry.about: entry for entry in asked.dossier if entry.about},
@@ -204,6 +205,7 @@ def differs(found: compare.Comparison) -> list[Differs]:
         ("Training data and origin", found.sources),
         ("Parameters", found.params),
         ("Libraries", found.libraries),
+        ("Own code", found.own_code),
         ("Inputs", found.inputs),
         ("Outputs", found.outputs),
         ("Files", found.files),

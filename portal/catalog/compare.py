@@ -90,6 +90,7 @@ def _parts(found: compare.Comparison) -> list[Part]:
         ("sources", "Training data and origin", found.sources),
         ("params", "Parameters", found.params),
         ("libraries", "Libraries", found.libraries),
+        ("own-code", "Own code", found.own_code),
         ("inputs", "Inputs", found.inputs),
         ("outputs", "Outputs", found.outputs),
         ("files", "Files", found.files),

@@ -4,6 +4,7 @@ The form parser pushes, the store pulls; a thread per file joins the two, with a
 until :func:`keep` says so: a form that is cut off, refused or not ours leaves no object behind.
 """
 
+import io
 import queue
 import threading
 from collections.abc import Mapping
@@ -188,6 +189,13 @@ def finish(file: Any) -> Kept | None:
         return None
     digest, size = file.stream.finish()
     return Kept(file.filename, digest, size)
+
+
+def write(data: bytes) -> None:
+    """Store a small document that the form stands for, in a unit of its own."""
+    digest, size = here().store.put(io.BytesIO(data))
+    with db.separate() as unit:
+        uploads.note(unit, actor=g.actor, digest=digest, size=size)
 
 
 def keep(files: Mapping[str, Any]) -> tuple[dict[str, Kept], dict[str, RegistryError]]:

@@ -18,8 +18,6 @@ from registry.orm.catalog import ModelVersion
 
 bp = Blueprint("uploads", __name__, url_prefix="/upload")
 bp.record_once(lambda state: receiving.install(state.app))
-PATHS = {name: paths[0] for name, paths in versions.EXTENSIONS.items()}
-"""What the model file is called inside a version."""
 
 
 @bp.url_value_preprocessor
@@ -44,6 +42,8 @@ def new() -> str | tuple[str, int] | BaseResponse:
     form = UploadForm(teams=teams, start=start)
     if form.is_submitted():
         form.take(*receiving.keep(request.files))
+        if (document := form.own_code()) is not None:
+            receiving.write(document)
     if form.validate_on_submit() and form.attempt(_register, form):
         version, is_new = form.result
         word = "is uploaded. Its checks begin now" if is_new else "held the same content already; nothing was added"
@@ -70,13 +70,9 @@ def _start(unit: Any) -> dict[str, str]:
 
 def _register(form: UploadForm) -> tuple[ModelVersion, bool]:
     """One push, as from the command line."""
-    format_ = str(form.format.data)
-    files = {PATHS[format_]: form.model_digest.data, versions.SAMPLE: form.sample_digest.data}
-    if form.requirements_digest.data:
-        files[versions.REQUIREMENTS] = form.requirements_digest.data
     push = versions.Push(
-        files=files,
-        format=format_,
+        files=form.files(),
+        format=str(form.format.data),
         card=(form.card.data or "").replace("\r\n", "\n"),
         label=form.label.data or "",
         metrics=form.claims(),

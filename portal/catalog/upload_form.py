@@ -18,6 +18,7 @@ from wtforms import (
 from wtforms import Form as Rows
 from wtforms.validators import InputRequired, Length
 
+from formats import canonical, own_code
 from formats import digest as digests
 from portal.catalog.receiving import Kept
 from portal.errors import status_of
@@ -25,9 +26,9 @@ from portal.forms import Form
 from registry.access import Actor
 from registry.errors import RegistryError
 from registry.orm.account import Team
-from registry.versions import EXTENSIONS, MetricClaim
+from registry.versions import EXTENSIONS, REQUIREMENTS, SAMPLE, MetricClaim
 
-FILES = {"model": "the model file", "sample": "sample rows", "requirements": "requirements"}
+FILES = {"model": "the model file", "sample": "sample rows", "requirements": "requirements", "wheel": "a wheel"}
 NEEDED = ("model", "sample")
 METRIC_ROWS = 3
 
@@ -105,12 +106,18 @@ class UploadForm(Form):
     requirements_file = FileField(
         "Requirements", description="requirements.txt, if the model needs more than its own imports show."
     )
+    wheel_file = FileField(
+        "Wheel of your own code",
+        description="If the model needs a class or function of yours: name-version-py3-none-any.whl. Reviewers read its source.",
+    )
     model_digest = HiddenField()
     model_label = HiddenField()
     sample_digest = HiddenField()
     sample_label = HiddenField()
     requirements_digest = HiddenField()
     requirements_label = HiddenField()
+    wheel_digest = HiddenField()
+    wheel_label = HiddenField()
     label = StringField(
         "Label", validators=[Length(max=63)], description="Your own name for it, such as 1.4.0. Optional."
     )
@@ -142,11 +149,38 @@ class UploadForm(Form):
                 problem, self._status = f"{error}. {error.hint}".strip(), status_of(error)
             elif given and not _is_digest(given):
                 problem = "It did not arrive whole: choose it again."
+            elif given and part == "wheel" and (fault := self._wheel_fault()):
+                problem = f"{fault}. {fault.hint}"
             elif not given and part in NEEDED:
                 problem = f"Choose {what}."
             if problem:
                 field.errors, valid = [problem], False
         return self._valid_metrics() and valid
+
+    def _wheel_fault(self) -> own_code.BadWheel | None:
+        try:
+            own_code.split(self.wheel_label.data or "")
+        except own_code.BadWheel as error:
+            return error
+        return None
+
+    def own_code(self) -> bytes | None:
+        """The document that names the wheel, when one was sent that is called like one."""
+        digest = self.wheel_digest.data
+        if not digest or not _is_digest(digest) or self._wheel_fault():
+            return None
+        wheel = own_code.Declared(*own_code.split(self.wheel_label.data), digest)
+        return canonical.dumps(own_code.declaration([wheel]))
+
+    def files(self) -> dict[str, str]:
+        """Digests by path in the version, of a valid form."""
+        found = {EXTENSIONS[str(self.format.data)][0]: self.model_digest.data, SAMPLE: self.sample_digest.data}
+        if self.requirements_digest.data:
+            found[REQUIREMENTS] = self.requirements_digest.data
+        if (document := self.own_code()) is not None:
+            found[own_code.FILE] = digests.of_bytes(document)
+            found[own_code.WHEELS + self.wheel_label.data] = self.wheel_digest.data
+        return found
 
     def _valid_metrics(self) -> bool:
         valid = not self.metrics.errors

@@ -6,7 +6,7 @@ from flask import flash, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from portal import access, db, filters
-from portal.catalog import bp, cards, files, history, parity, reading
+from portal.catalog import bp, cards, files, history, own_code, parity, reading
 from portal.catalog.forms import SubmitForm, WithdrawForm, lines
 from registry import access as rules
 from registry import (
@@ -31,6 +31,7 @@ from registry.orm.catalog import ModelVersion, Stage
 Answer = str | tuple[str, int] | BaseResponse
 
 STEPS = {
+    "own-code": "Its own code can be reviewed",
     "scan": "Contents are safe to load",
     "lock": "Libraries are pinned",
     "introspect": "It opens in the sandbox",
@@ -84,6 +85,7 @@ def version(team: str, name: str, ref: str) -> Answer:
         standing=advisories.of_version(session, found),
         refused_since=rescans.refusal(session, found.id),
         notices=notices.of_reports(found.reports),
+        own_code=own_code.told(found, base),
         base=base,
         metrics=metrics(compare.compare(session, base, found, actor=g.actor)),
         graph=graph,

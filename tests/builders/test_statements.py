@@ -146,6 +146,19 @@ def test_it_names_the_base_every_wheel_once_and_the_models():
     assert learn["hashes"] == [{"alg": "SHA-256", "content": digest.parse(of("scikit-learn1.9.1+local"))}]
 
 
+def test_wheels_of_own_code_say_whose_they_are():
+    own = wheel("riskfeatures")
+    lock = Lock(TARGET, (*MODEL.lock.wheels[:1], own))
+    data = bill(replace(MODEL, lock=lock, own_code=frozenset({own.sha256}))).decode()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(data) is None
+    marked = {
+        part["name"]: part["properties"]
+        for part in json.loads(data)["components"]
+        if part["type"] == "library" and "properties" in part
+    }
+    assert marked == {"riskfeatures": [{"name": "countersign:own-code", "value": MODEL.ref}]}
+
+
 def test_the_subject_is_the_image():
     document = json.loads(bill())
     assert document["metadata"]["component"]["version"] == planned().image_digest

@@ -288,3 +288,19 @@ def test_the_base_compiles_what_its_own_python_imports(wheelhouse, layer_store, 
             site_layer(wheelhouse, base_store, base, runtimes.ContainerCompiler(engine, base, base_store, other))
             == layer
         )
+
+
+def test_top_level_names_are_those_that_python_would_import():
+    files = {
+        "a_package/__init__.py": "",
+        "a_module.py": "",
+        "fast.cpython-311-x86_64-linux-gnu.so": b"\x7fELF",
+        "demo.libs/libx.so": b"\x7fELF",
+        "demo-1.0.data/purelib/moved/__init__.py": "",
+        "demo-1.0.data/scripts/run": "",
+        "bin/tool": "",
+        "demo.pth": "",
+    }
+    house = Wheelhouse().add("demo", make_wheel("demo", "1.0", files))
+    (found,) = wheels.top_level(house.lock(), house.open).values()
+    assert found == {"a_package", "a_module", "fast", "moved"}

@@ -149,7 +149,7 @@ def test_a_lambda_is_told_with_the_next_step(signed_in):
     )
     with pytest.raises(errors.CheckFailed, match="cannot be saved") as caught:
         countersign.push(model, np.eye(3), name=NAME, purpose="p", contact="c")
-    assert "publish as a wheel" in caught.value.hint
+    assert "countersign wheel init" in caught.value.hint
     assert not signed_in.calls("PUT", "blobs")
 
 

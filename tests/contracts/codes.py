@@ -12,7 +12,7 @@ SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 ATTRIBUTES = {"code", "default_code"}
 """Names that hold a code in a class, and of parameters that do."""
 
-CALLS = {"Finding", "JobFailed", "Refused", "RunnerError", "TryLater", "_refused"}
+CALLS = {"BadWheel", "Finding", "JobFailed", "Refused", "RunnerError", "TryLater", "_refused"}
 """Calls whose first text that could be a code is one."""
 
 

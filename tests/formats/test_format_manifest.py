@@ -65,6 +65,16 @@ def model(document):
     return document["models"][0]
 
 
+OWN = {"name": "risk-features", "version": "1.0", "sha256": sha("e")}
+
+
+def test_a_model_may_name_code_of_its_own(manifest_document):
+    model(manifest_document)["own_code"] = [OWN]
+    read = Manifest.from_dict(manifest_document)
+    assert [wheel.to_dict() for wheel in read.models[0].own_code] == [OWN]
+    assert read.to_dict() == manifest_document
+
+
 def member(document):
     return document["routes"][0]["members"][0]
 
@@ -96,6 +106,9 @@ def member(document):
         (lambda d: model(d).update(compiled={"engine": "onnx", "digest": sha("1")}), "models[0].environment"),
         (lambda d: model(d).update(artifact=None), "models[0].artifact"),
         (lambda d: model(d).update(environment=None), "models[0].environment"),
+        (lambda d: model(d).update(own_code=[]), "models[0].own_code"),
+        (lambda d: model(d).update(own_code=[OWN | {"sha256": "1"}]), "models[0].own_code[0].sha256"),
+        (lambda d: compiled(d).update(own_code=[OWN]), "models[0].own_code"),
         (lambda d: compiled(d)["compiled"].update(engine="treelite"), "models[0].compiled.engine"),
         (lambda d: compiled(d)["compiled"].update(digest=sha("1")), "models[0].compiled"),
         (lambda d: compiled(d).update(artifact="model.joblib"), "models[0].artifact"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from formats import artifacts, lock, release
+from formats import artifacts, lock, own_code, release
 from formats.artifacts import File
 from formats.manifest import Manifest
 from formats.revocations import Revocations
@@ -22,6 +22,7 @@ NAMES = [
     "form",
     "lock",
     "manifest",
+    "own-code",
     "policy",
     "release",
     "report",
@@ -157,6 +158,7 @@ def good(lock_document, manifest_document):
         "form": copy.deepcopy(FORM),
         "lock": lock_document,
         "manifest": manifest_document,
+        "own-code": own_code.declaration([own_code.Declared("risk-features", "1.0", sha("e"))]),
         "policy": copy.deepcopy(POLICY),
         "release": release.build(
             artifacts=sha("a"), lock=sha("b"), card=sha("c"), signature=sha("d"), reports=[("scan", sha("1"))]
@@ -236,6 +238,9 @@ def test_a_missing_or_other_member_is_refused(name, good):
         ("release", lambda d: d.update(reports=[])),
         ("manifest", lambda d: d["models"][0].update(format="hdf5")),
         ("manifest", lambda d: d["models"][0].update(compiled={"engine": "treelite", "digest": sha("1")})),
+        ("manifest", lambda d: d["models"][0].update(own_code=[])),
+        ("own-code", lambda d: d["wheels"][0].update(name="Risk_Features")),
+        ("own-code", lambda d: d.update(wheels=[])),
         ("revocations", lambda d: d["revoked"][0].update(kind="model")),
         ("revocations", lambda d: d.update(issued_at="2026-03-04T09:30:00+01:00")),
         ("form", lambda d: d.update(engine="python")),
@@ -259,6 +264,7 @@ READERS = {
     "artifacts": artifacts.parse,
     "lock": lock.Lock.from_dict,
     "manifest": Manifest.from_dict,
+    "own-code": own_code.parse,
     "release": release.check,
     "revocations": Revocations.from_dict,
 }

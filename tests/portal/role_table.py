@@ -95,6 +95,7 @@ ROUTES: dict[str, Row] = {
     "catalog.status": Row(STAFF, version),
     "catalog.log": Row(STAFF, version),
     "catalog.report": Row(STAFF, lambda facts: {**version(facts), "step": "scan"}),
+    "catalog.own_code_diff": Row(SCIENTISTS | REVIEWERS, version),
     "catalog.file": Row(SCIENTISTS | REVIEWERS, lambda facts: {**version(facts), "path": "sample.jsonl"}),
     "catalog.submit": Row(SCIENTISTS),
     "catalog.withdraw": Row(SCIENTISTS, lambda facts: {**facts["model"], "ref": "2"}),

@@ -76,6 +76,14 @@ def test_a_push_that_does_not_fit_says_where_and_leaves_nothing(world, change, p
         pytest.param({"sample.jsonl": SAMPLE}, id="no-model"),
         pytest.param({"model.joblib": MODEL_BYTES}, id="no-sample"),
         pytest.param({"model.joblib": MODEL_BYTES, "sample.jsonl": SAMPLE, "notes.txt": b"x"}, id="unknown-file"),
+        pytest.param(
+            {"model.joblib": MODEL_BYTES, "sample.jsonl": SAMPLE, "wheels/a-1-py3-none-any.whl": b"x"},
+            id="undeclared-wheel",
+        ),
+        pytest.param(
+            {"model.joblib": MODEL_BYTES, "sample.jsonl": SAMPLE, "own-code.json": b"{}", "wheels/a.zip": b"x"},
+            id="no-wheel",
+        ),
         pytest.param({"../model.joblib": MODEL_BYTES, "sample.jsonl": SAMPLE}, id="outside"),
         pytest.param({"/model.joblib": MODEL_BYTES, "sample.jsonl": SAMPLE}, id="absolute"),
         pytest.param({"MODEL.joblib": MODEL_BYTES, "sample.jsonl": SAMPLE}, id="other-case"),

@@ -189,7 +189,7 @@ def introspect(folder, *, file_format="joblib", site=SITE):
     """Run the introspection as the check does: the two files alone in a folder, in an isolated interpreter."""
     program = folder / "program"
     program.mkdir(exist_ok=True)
-    for name in ("runner.py", "tensors.py", "natives.py", "notices.py"):
+    for name in ("runner.py", "tensors.py", "natives.py", "notices.py", "own_code.py"):
         shutil.copy(REPOSITORY / "serving" / name, program)
     command = [sys.executable, "-I", "-B", program / "runner.py", "introspect", "--site", site]
     command += ["--model", folder / f"model.{file_format}", "--format", file_format]

@@ -17,6 +17,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "token": ("account", "Create, list and revoke API tokens."),
     "init": ("pushing", "Write a card to fill in."),
     "check": ("pushing", "Judge a push here, without sending it."),
+    "wheel": ("wheels", "Make a package of the code that a model brings."),
     "push": ("pushing", "Register a version of a model."),
     "pull": ("pulling", "Download an approved version, verified."),
     "list": ("catalogue", "List models, or the versions of one."),

@@ -71,7 +71,9 @@ def search_command(app: App, *, text: str, team: str | None, task: str | None, s
 @click.command("show")
 @click.argument("ref")
 @click.option(
-    "--report", metavar="STEP", help="The report of a check: scan, lock, introspect, predict, compile or parity."
+    "--report",
+    metavar="STEP",
+    help="The report of a check: own-code, scan, lock, introspect, predict, compile or parity.",
 )
 @with_app
 def show_command(app: App, *, ref: str, report: str | None) -> None:

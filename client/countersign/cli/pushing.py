@@ -28,6 +28,7 @@ def _push_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--card", type=_FILE, help="Card; by default card.md beside the model."),
         click.option("--sample", type=_FILE, help="Sample rows; by default sample.jsonl beside the model."),
         click.option("--requirements", type=_FILE, help="Pins; by default requirements.txt beside the model."),
+        click.option("--wheel", "wheels", multiple=True, metavar="FILE|PIN", help="Code the model brings: a wheel, or name==version@sha256:... of the index; repeatable."),
         click.option("--format", "model_format", help="What the file is, if its extension does not say: joblib, pickle, skops, onnx, lightgbm, xgboost."),
         click.option("--metrics", type=_FILE, help="Metrics as JSON; by default metrics.json beside the model."),
         click.option("--param", "params", multiple=True, metavar="KEY=VALUE", help="A parameter; repeatable."),
@@ -182,6 +183,7 @@ def _collect(app: App, path: Path, options: Mapping[str, Any]) -> Plan:
         card=options["card"],
         sample=options["sample"],
         requirements=options["requirements"],
+        wheels=options["wheels"],
     )
 
 

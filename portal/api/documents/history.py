@@ -88,6 +88,7 @@ class DiffDocument(Document):
             ("sources", found.sources),
             ("params", found.params),
             ("libraries", found.libraries),
+            ("own_code", found.own_code),
             ("inputs", found.inputs),
             ("outputs", found.outputs),
             ("files", found.files),

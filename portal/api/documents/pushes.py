@@ -11,7 +11,11 @@ Text80 = Annotated[str, Field(min_length=1, max_length=80)]
 
 
 class PushedFile(Input):
-    """A file by the digest it was sent under."""
+    """A file by the digest it was sent under.
+
+    A push holds the model file and `sample.jsonl`; it may hold `requirements.txt`, and `own-code.json` with the wheels that it
+    names and the package index does not have, below `wheels/`.
+    """
 
     path: Annotated[str, Field(min_length=1, max_length=255)]
     digest: Digest

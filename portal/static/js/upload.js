@@ -6,7 +6,7 @@ import { Sha256 } from "./sha256.js";
 const PIECE = 4 << 20;
 const FORMATS = { joblib: "joblib", pkl: "pickle", pickle: "pickle", skops: "skops", onnx: "onnx", txt: "lightgbm", json: "xgboost" };
 const form = document.querySelector("form[data-upload]");
-const ENDINGS = { model_file: ["joblib", "pkl", "pickle", "skops", "onnx", "txt", "json"], sample_file: ["jsonl", "ndjson"], requirements_file: ["txt"] };
+const ENDINGS = { model_file: ["joblib", "pkl", "pickle", "skops", "onnx", "txt", "json"], sample_file: ["jsonl", "ndjson"], requirements_file: ["txt"], wheel_file: ["whl"] };
 
 class Refused extends Error {}
 class SignedOut extends Error {}

@@ -205,6 +205,7 @@ def test_what_the_program_is_given(tmp_path):
         "tensors.py",
         "natives.py",
         "notices.py",
+        "own_code.py",
         "model.joblib",
         "allow.json",
         "sample.jsonl",

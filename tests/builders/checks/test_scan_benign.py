@@ -157,8 +157,20 @@ def test_the_place_of_an_unknown_class_is_told(save):
     )
     (finding,) = scan.scan(save(model), "joblib")["findings"]
     assert finding["code"] == "unknown-name"
-    assert f"{Cleaner.__module__}:Cleaner" in finding["message"]
-    assert "Pipeline > steps > clean" in finding["message"]
+    assert f"Cleaner of the module {Cleaner.__module__}" in finding["message"]
+    assert "It is at: Pipeline > steps[1] 'clean'." in finding["message"]
+    assert "countersign wheel init" in finding["hint"]
+
+
+@pytest.mark.parametrize("form", ["joblib", "pickle"])
+def test_the_place_is_told_in_nested_steps_and_in_lists_of_one(save, form):
+    columns = compose.ColumnTransformer([("num", preprocessing.StandardScaler(), [0]), ("own", Cleaner(), [1])])
+    nested = pipeline.Pipeline([("scale", preprocessing.StandardScaler()), ("columns", columns)])
+    (finding,) = scan.scan(save(nested, form), form)["findings"]
+    place = "Pipeline > steps[1] 'columns' > ColumnTransformer > transformers[1] 'own'"
+    assert f"It is at: {place}." in finding["message"]
+    (finding,) = scan.scan(save(pipeline.Pipeline([("only", Cleaner())]), form), form)["findings"]
+    assert "It is at: Pipeline > steps[0] 'only'." in finding["message"]
 
 
 def test_the_place_of_a_function_is_told(save, monkeypatch):
@@ -173,5 +185,5 @@ def test_the_place_of_a_function_is_told(save, monkeypatch):
     (finding,) = scan.scan(save(model), "joblib")["findings"]
     assert finding["code"] == "main-name"
     assert "ratio from __main__" in finding["message"]
-    assert "Pipeline > steps > ratios > FunctionTransformer > func" in finding["message"]
+    assert "Pipeline > steps[0] 'ratios' > FunctionTransformer > func" in finding["message"]
     assert "wheel" in finding["hint"]

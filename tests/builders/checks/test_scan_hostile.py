@@ -101,7 +101,7 @@ def test_every_name_at_fault_is_told_at_once(tmp_path):
     path.write_bytes(whole(mkdir("x"), b"0", mkdir("y"), b"0", b"cbuiltins\neval\n0c__main__\nCleaner\n"))
     report = scan.scan(path, "pickle", SMALL)
     assert [finding["code"] for finding in report["findings"]] == ["unknown-name", "unknown-name", "main-name"]
-    assert "os:mkdir" in report["findings"][0]["message"]
+    assert "mkdir of the module os" in report["findings"][0]["message"]
     assert "2 more findings" in report["summary"]
 
 

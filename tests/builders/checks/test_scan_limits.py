@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 
-from builders.checks import process, scan
+from builders.checks import child, process, scan
 from tests.builders.checks.conftest import SMALL, alive
 from tests.builders.checks.hostile_files import dumped, model, whole
 
@@ -67,11 +67,11 @@ def test_deep_nesting_does_not_break_the_scan(tmp_path):
 
 def test_a_child_that_dies_is_a_refusal(save, monkeypatch):
     path = save(model())
-    monkeypatch.setattr(scan, "_START", "import os; os.abort()")
+    monkeypatch.setattr(child, "_START", "import os; os.abort()")
     assert codes(scan.scan(path, "joblib", SMALL)) == ["scan-crashed"]
-    monkeypatch.setattr(scan, "_START", "print('{')")
+    monkeypatch.setattr(child, "_START", "print('{')")
     assert codes(scan.scan(path, "joblib", SMALL)) == ["scan-crashed"]
-    monkeypatch.setattr(scan, "_START", "print('x' * (5 << 20))")
+    monkeypatch.setattr(child, "_START", "print('x' * (5 << 20))")
     assert codes(scan.scan(path, "joblib", SMALL)) == ["scan-crashed"]
 
 

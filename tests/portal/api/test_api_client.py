@@ -1,6 +1,7 @@
 """Our own client against the real server: the first user of the API."""
 
 import json
+import pickle
 from datetime import timedelta
 
 import pytest
@@ -11,7 +12,7 @@ from registry import builds, catalog, jobs
 from registry.orm.approval import Outcome
 from registry.orm.image import Build
 from registry.orm.job import JobKind
-from tests import factories
+from tests import factories, own_wheels
 from tests.portal.api.api_server import serving
 
 
@@ -140,3 +141,21 @@ def test_refusals_become_the_clients_exceptions(server, client):
     with server.world.write() as session:
         model = catalog.get_model(session, "payments/hidden", actor=server.world.ana)
         assert model.versions_made == 0
+
+
+def test_code_of_its_own_is_sent_beside_the_model(client, tmp_path):
+    (tmp_path / "model.joblib").write_bytes(pickle.dumps({"weight": 1.0}))
+    (tmp_path / "sample.jsonl").write_text('{"text": "my card is lost"}\n')
+    (tmp_path / "card.md").write_text(factories.card())
+    (tmp_path / own_wheels.NAME).write_bytes(own_wheels.good())
+    version = client.push(tmp_path, name="payments/own", wheels=[tmp_path / own_wheels.NAME])
+    assert [file.path for file in version.files] == [
+        "model.joblib",
+        "own-code.json",
+        "sample.jsonl",
+        f"wheels/{own_wheels.NAME}",
+    ]
+    again = client.push(tmp_path, name="payments/own", wheels=[tmp_path / own_wheels.NAME])
+    assert (again.ref, again.is_new) == (version.ref, False)
+    alone = client.push(tmp_path, name="payments/own")
+    assert alone.number == 2, "with a wheel it is another version"

@@ -7,12 +7,13 @@ import threading
 
 import pytest
 
+from formats import canonical, own_code
 from formats import digest as digests
 from portal.catalog import receiving
 from registry import uploads
 from registry.errors import StorageFull, TooLarge
 from registry.store import LocalStore
-from tests import factories
+from tests import factories, own_wheels
 from tests.portal.catalog.conftest import VOICE, kept_fields, objects, words
 from tests.portal.conftest import PASSWORD, hidden_fields
 
@@ -81,6 +82,27 @@ def test_files_go_to_the_store_and_a_version_is_registered(world, ana):
         )
     assert b"".join(world.store.chunks(digests.of_bytes(MODEL))) == MODEL
     assert "Version 1 is uploaded. Its checks begin now." in words(ana.get(answer.location).text)
+
+
+def test_a_wheel_of_own_code_is_declared_for_its_sender(world, ana):
+    data = own_wheels.good()
+    answer = send(ana, wheel_file=(io.BytesIO(data), own_wheels.NAME))
+    assert answer.location == f"{VOICE}/versions/1"
+    declared = own_code.declaration([own_code.Declared("riskfeatures", "1.0", digests.of_bytes(data))])
+    with world.read() as session:
+        files = {file.path: file.digest for file in world.version(session, 1).files}
+    assert files[f"wheels/{own_wheels.NAME}"] == digests.of_bytes(data)
+    assert canonical.loads(world.store.read(files["own-code.json"], limit=1000)) == declared
+
+
+@pytest.mark.parametrize(
+    "name", ["riskfeatures.zip", "riskfeatures-1.0-cp311-cp311-linux_x86_64.whl", "../a-1-py3-none-any.whl"]
+)
+def test_another_file_for_a_wheel_is_refused_at_its_field(ana, name):
+    answer = send(ana, wheel_file=(io.BytesIO(b"x"), name))
+    assert answer.status_code == 422
+    assert "wheel" in words(answer.text).partition("Wheel of your own code")[2][:400]
+    assert ana.get(f"{VOICE}/versions/1").status_code == 404
 
 
 def test_the_same_again_is_the_same_version(ana):
