@@ -26,6 +26,8 @@ class ImageSummary(Document):
     base: str
     """Digest of the base image, or `host`."""
     target: TargetDocument
+    platform: str | None
+    """Digest of what it stands on beside its models; null: baked before platforms were kept."""
     size: int
     """Bytes of all layers, uncompressed."""
     key_fingerprint: Digest
@@ -127,6 +129,7 @@ def _common(image: Image) -> dict[str, Any]:
         "reference": image.reference,
         "base": image.base,
         "target": image.target,
+        "platform": image.platform,
         "size": image.size,
         "key_fingerprint": image.key_fingerprint,
         "freed_at": image.freed_at,
@@ -139,9 +142,9 @@ class JobDocument(Document):
     """A piece of work in the queue."""
 
     id: str
-    kind: Literal["check", "bake", "rebuild", "rescan", "advisories"]
+    kind: Literal["check", "bake", "rebuild", "rescan", "advisories", "move"]
     subject: str
-    """API path of the version, build, rebuild or bundle of advisories it works on."""
+    """API path of the version, build, rebuild, bundle of advisories or platform change it works on."""
     state: Literal["queued", "running", "done", "failed"]
     attempts: int
     error: dict[str, Any] | None
