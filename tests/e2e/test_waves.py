@@ -1,6 +1,8 @@
 """A platform change with a real worker: equal answers come in front, others and what does not start stay behind."""
 
 import dataclasses
+import os
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -14,7 +16,7 @@ from registry.orm.catalog import ModelVersion, Stage
 from registry.orm.image import Image
 from registry.orm.platform import ChangeState, MoveState, Platform, PlatformMove
 from tests import factories
-from tests.e2e.conftest import CARD
+from tests.e2e.conftest import CARD, ROOT, opened
 from tests.factories import World
 from tests.support import bodies_of
 
@@ -23,6 +25,17 @@ FORM = "serving/compiled.py"
 ANSWER = "return self._form.answer(batch.inputs, batch.outputs)"
 OTHERWISE = """outputs = self._form.answer(batch.inputs, batch.outputs)
             return [Tensor(t.name, t.datatype, t.shape, bytes(t.data).replace(b'praise', b'prAise')) for t in outputs]"""
+
+
+@pytest.fixture(params=["process", pytest.param("container", marks=[pytest.mark.engine, pytest.mark.soak])])
+def installation(request, tmp_path):
+    """As processes of the host, and in a soak in containers."""
+    with opened(tmp_path, request.param) as made:
+        if request.param == "container":
+            base = os.environ.get("COUNTERSIGN_BASE_IMAGE") or str(ROOT / "var/base/base.oci.tar")
+            assert "@" in base or Path(base).is_file(), "make base-image"
+            made.environ["COUNTERSIGN_BASE_IMAGE"] = base
+        yield made
 
 
 @pytest.fixture
