@@ -55,7 +55,7 @@ def test_an_operator_proposes_what_a_worker_offered(world, visit, offered):
     assert "Offered" in said
     path = f"/platform/changes/new?platform={offered}"
     said = words(ops.get(path).text)
-    assert "numpy 2.4.1 2.4.2" in said
+    assert "numpy 2.4.1 → 2.4.2" in said
     assert "2 images in front would be moved" in said
     assert ops.submit(path, {"reason": ""}).status_code == 422
     done = ops.submit(path, {"reason": f"patched numpy {EVIL}"})
