@@ -11,12 +11,13 @@ from sqlalchemy.orm import Session, joinedload
 from registry import access, jobs, platform_changes, recall, waves
 from registry.access import Actor, Permission
 from registry.orm.account import Person, RoleGrant
+from registry.orm.advisory import Severity
 from registry.orm.approval import Decision, ReleaseRequest, RequestState
 from registry.orm.catalog import ModelVersion, RegisteredModel, Stage
 from registry.orm.image import Build, BuildState, Bundle
 from registry.orm.platform import MoveState
 
-Kind = Literal["review", "version", "build", "role", "advisory", "platform"]
+Kind = Literal["review", "version", "build", "role", "advisory", "platform", "image"]
 MOST = 25
 
 
@@ -26,7 +27,7 @@ class Waiting:
 
     kind: Kind
     ref: str
-    """Identifies the object for a link: request id, ``team/model:3``, build id, username, advisory id, or id of a platform change."""
+    """Identifies the object for a link: request id, ``team/model:3``, build id, username, advisory id, id of a platform change, or image digest."""
     what: str
     next_step: str
     since: datetime
@@ -48,7 +49,7 @@ def for_actor(session: Session, actor: Actor) -> list[Waiting]:
     if actor.roles & access.ROLES[Permission.PUSH]:
         found += _versions(session, actor)
     if actor.roles & access.ROLES[Permission.BAKE]:
-        found += _builds(session, actor) + _left_behind(session, actor)
+        found += _builds(session, actor) + _left_behind(session, actor) + _vulnerable(session, actor)
     if actor.roles & access.ROLES[Permission.ADMINISTER]:
         found += _roles(session, actor)
     if actor.roles & access.ROLES[Permission.WAIVE]:
@@ -196,6 +197,20 @@ def _advisories(session: Session, actor: Actor) -> Sequence[Waiting]:
         )
         for item in recall.waiting(session, actor=actor, most=MOST)
         if item.found_at is not None
+    ]
+
+
+def _vulnerable(session: Session, actor: Actor) -> list[Waiting]:
+    return [
+        Waiting(
+            "image",
+            item.image_digest,
+            f"The image of {item.bundle} is vulnerable: {item.worst.id} ({Severity(item.worst.severity).word})"
+            + (f" and {item.count - 1} more" if item.count > 1 else ""),
+            "Have a version approved without that library, or ask compliance for a waiver.",
+            item.found_at,
+        )
+        for item in recall.in_front_of(session, actor, most=MOST)
     ]
 
 

@@ -345,6 +345,7 @@ ANSWERS_BY_ACTOR = {
     "registry.reading.told_of": "tells of a version that its reader has",
     "registry.platform_changes.to_sign": "lists by their roles, see registry.waiting",
     "registry.platform_changes.why_not": "says in words why not",
+    "registry.recall.in_front_of": "lists by their teams, see registry.waiting",
     "registry.recall.images_of": "leaves out what they may not see",
     "registry.recall.tell": "counts what they may see",
     "registry.recall.versions_of": "leaves out what they may not see",

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from portal.api.documents.account import TargetDocument
+from portal.api.documents.advisories import StandingDocument
 from portal.api.documents.base import Digest, Document, FullName, Link, Moment, Page, page
+from registry.advisories import Standing
 from registry.orm.image import Image, ImageRebuild
 from registry.orm.job import Job
 
@@ -97,6 +99,7 @@ class ImageDocument(ImageSummary):
 
     layers: list[LayerDocument]
     smoke: SmokeDocument
+    advisories: StandingDocument
     rebuilds: list[RebuildDocument]
     """The last ten, newest first."""
 
@@ -110,12 +113,14 @@ def image_summary(image: Image) -> ImageSummary:
     return ImageSummary(**_common(image))
 
 
-def image_document(image: Image, rebuilt: Sequence[ImageRebuild]) -> ImageDocument:
+def image_document(image: Image, rebuilt: Sequence[ImageRebuild], standing: Standing) -> ImageDocument:
     """From a row with everything."""
     smoke = SmokeDocument(outcome=str(image.smoke.get("outcome", "")), summary=str(image.smoke.get("summary", "")))
     layers = [LayerDocument(diff_id=layer["diff_id"], size=layer["size"]) for layer in image.layers]
     rebuilds = [RebuildDocument.of(rebuild, image) for rebuild in rebuilt]
-    return ImageDocument(**_common(image), layers=layers, smoke=smoke, rebuilds=rebuilds)
+    return ImageDocument(
+        **_common(image), layers=layers, smoke=smoke, advisories=StandingDocument.of(standing), rebuilds=rebuilds
+    )
 
 
 def _common(image: Image) -> dict[str, Any]:

@@ -37,6 +37,7 @@ OPERATIONS: dict[str, frozenset[object] | None] = {
     "versions.list_versions": STAFF,
     "versions.create_version": SCIENTISTS,
     "versions.show_version": STAFF,
+    "versions.show_advisories": STAFF,
     "versions.card": STAFF,
     "versions.show_lineage": STAFF,
     "versions.diff": STAFF,
