@@ -6,10 +6,12 @@
 import argparse
 import json
 import logging
+import os
+import socket
 import sys
 from pathlib import Path
 
-from builders import platform, retention, revoking, run
+from builders import pinning, platform, retention, revoking, run
 from builders.containers import EngineError
 from builders.jobs import JobFailed
 from builders.smoke import NotReady
@@ -38,6 +40,9 @@ def main(argv: list[str]) -> int:
     freer.add_argument("--days", type=int, required=True, help="only of images older than this many days")
     rebuilder = commands.add_parser("rebuild", help="bake an image anew from its sealed manifest; print its digest")
     rebuilder.add_argument("sealed", type=Path, help="the sealed manifest, as downloaded from the image's page")
+    commands.add_parser(
+        "offer", help="offer this worker's base, runtime and code for a platform change; print the digest"
+    )
     revoker = commands.add_parser(
         "revocations", help="write the signed list of what must not run, for servers to mount"
     )
@@ -61,6 +66,9 @@ def main(argv: list[str]) -> int:
         if arguments.command == "free":
             freed = retention.free(database, found, days=arguments.days)
             print(f"{freed.images} images, {freed.size / 1e6:.1f} MB freed")  # noqa: T201 - the command's output
+            return 0
+        if arguments.command == "offer":
+            print(pinning.offer(database, found, f"{socket.gethostname()}-{os.getpid()}"))  # noqa: T201 - the command's output
             return 0
         if arguments.command == "revocations":
             listed = revoking.write(database, found.release_key, arguments.file, arguments.image)

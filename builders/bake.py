@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from builders import layers, modelsigning, plan, publish, smoke, statements
+from builders import layers, modelsigning, pinning, plan, publish, smoke, statements
 from builders.checks import own_code
 from builders.checks.introspect import allow_document
 from builders.distribution import RegistryAway, RegistryRefused
@@ -18,11 +18,12 @@ from builders.plan import BuildPlan, Part
 from builders.platform import ENVIRONMENTS_PATH, Platform
 from formats import canonical, manifest
 from formats import digest as digests
+from formats import platforms as documents
 from formats.artifacts import File
 from formats.lock import Lock, Target, environment_id
 from formats.own_code import Declared
 from formats.signature import Signature
-from registry import VERSION, builds, catalog, checking, clock, faults, jobs, rescans
+from registry import VERSION, builds, catalog, checking, clock, faults, jobs, platforms, rescans
 from registry.orm.catalog import RELEASED, ModelVersion
 from registry.orm.image import Build
 from registry.store import LocalStore
@@ -77,34 +78,73 @@ class Said:
     models: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What to bake, since when, and whether every sample row is asked before release, or the first few."""
+
+    bundle: str
+    recipe: dict[str, Any]
+    started: datetime
+    every_row: bool = False
+
+
+@dataclass(frozen=True)
+class Made:
+    """An image that is there but not released, and how it answered."""
+
+    wanted: Wanted
+    built: BuildPlan
+    sealed: bytes
+    releases: list[Release]
+    report: dict[str, Any]
+
+
 def run(job: Job, store: LocalStore, platform: Platform) -> None:
     """Bake one build. Same inputs, same image digest: doing it again after a crash does no harm."""
     with job.database.write() as session:
         started = jobs.own(session, job.id, job.fence).started_at or clock.now()
         build = builds.start(session, job.subject_id)
-        bundle, recipe = build.bundle.full_name, build.recipe
-    releases = _releases(job, recipe)
-    job.log(f"baking {bundle}: {', '.join(release.ref for release in releases)}")
-    _check_targets(releases, platform)
-    built, sealed = _plan(job, store, platform, bundle, recipe, releases)
-    job.log(f"image digest will be {built.image_digest}")
-    report = smoke.test(job, platform, built, _real_rows(releases, store))
-    job.log(report["summary"])
-    if report["outcome"] != "passed":
+        wanted = Wanted(build.bundle.full_name, build.recipe, started)
+    suited = pinning.in_force(job, platform)
+    made = make(job, store, suited, wanted)
+    if made.report["outcome"] != "passed":
         raise JobFailed(
-            "smoke-test", report["summary"], hint="Nothing was released. Read the log, then retry or push again."
+            "smoke-test", made.report["summary"], hint="Nothing was released. Read the log, then retry or push again."
         )
-    said = _statements(job, built, sealed, releases, platform, started)
-    baked = _baked(built, sealed, report, releases, platform, said)
-    if platform.engine:
-        platform.engine.tag(built.image_id, tag(bundle, built.image_digest))
-    faults.reach("tagged")
-    baked = replace(baked, reference=_push(job, built, platform, said))
-    faults.reach("pushed")
+    baked = ready(job, made, suited)
+    stands_on, wheels = _stands_on(made.sealed), pinning.wheels_of(suited)
     with job.database.write() as session:
         image = builds.release(session, _build(session, job.subject_id), baked)
+        platforms.lay_first(session, stands_on, wheels=wheels, worker=f"job:{job.id.hex}")
         jobs.log(session, job.id, job.fence, f"released {image.digest}, isolation: {platform.isolation}")
         jobs.finish(session, job.id, job.fence)
+
+
+def make(job: Job, store: LocalStore, platform: Platform, wanted: Wanted) -> Made:
+    """Check what was approved again, write the layers, start the image and ask it.
+
+    :raises JobFailed: a version is not approved, is not what was approved, or is for another target.
+    """
+    releases = _releases(job, wanted.recipe)
+    job.log(f"baking {wanted.bundle}: {', '.join(release.ref for release in releases)}")
+    _check_targets(releases, platform)
+    built, sealed = _plan(job, store, platform, wanted.bundle, wanted.recipe, releases)
+    job.log(f"image digest will be {built.image_digest}")
+    report = smoke.test(job, platform, built, _rows_from_outside(releases, store, every=wanted.every_row))
+    job.log(report["summary"])
+    return Made(wanted, built, sealed, releases, report)
+
+
+def ready(job: Job, made: Made, platform: Platform) -> builds.Baked:
+    """Say what the image is, name it on the engine and push it: all that comes before the record of its release."""
+    said = _statements(job, made.built, made.sealed, made.releases, platform, made.wanted.started)
+    baked = _baked(made.built, made.sealed, made.report, made.releases, platform, said)
+    if platform.engine:
+        platform.engine.tag(made.built.image_id, tag(made.wanted.bundle, made.built.image_digest))
+    faults.reach("tagged")
+    baked = replace(baked, reference=_push(job, made.built, platform, said))
+    faults.reach("pushed")
+    return baked
 
 
 def give_up(session: Session, job: Job, error: dict[str, str]) -> None:
@@ -289,16 +329,18 @@ def _model(release: Release, store: LocalStore, platform: Platform) -> tuple[Par
     return Part("model", release.path, layer, canonical.digest([file.to_dict() for file in files])), described
 
 
-def approved_rows(release: Release, store: LocalStore) -> dict[str, Any]:
+def approved_rows(release: Release, store: LocalStore, *, most: int | None = SEALED_ROWS) -> dict[str, Any]:
     """The first sample rows with their approved answers, and the columns' order, which canonical JSON does not keep."""
     data = store.read(release.files[SAMPLE][0], limit=MAX_SAMPLE)
-    rows = [json.loads(line) for line in data.decode().splitlines() if line.strip()][:SEALED_ROWS]
+    rows = [json.loads(line) for line in data.decode().splitlines() if line.strip()][:most]
     answers = {name: values[: len(rows)] for name, values in release.answers.items()}
     return {"rows": rows, "answers": answers, "columns": list(rows[0])}
 
 
-def _real_rows(releases: Sequence[Release], store: LocalStore) -> dict[str, Any]:
-    """Rows of versions whose sample may not enter the image: the smoke test feeds them from outside."""
+def _rows_from_outside(releases: Sequence[Release], store: LocalStore, *, every: bool) -> dict[str, Any]:
+    """Rows that the smoke test feeds: every one of every version, or those of versions whose sample may not enter the image."""
+    if every:
+        return {release.ref: approved_rows(release, store, most=None) for release in releases}
     return {release.ref: approved_rows(release, store) for release in releases if not release.synthetic}
 
 
@@ -413,4 +455,9 @@ def _baked(
         smoke=report,
         key_fingerprint=platform.release_key.fingerprint,
         members=[release.version_id for release in releases],
+        platform=_stands_on(sealed).digest,
     )
+
+
+def _stands_on(sealed: bytes) -> documents.Platform:
+    return documents.of_manifest(manifest.open_sealed(sealed, None)[0])

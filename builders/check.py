@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from builders import resolver, sandbox, wheels
+from builders import pinning, resolver, sandbox, wheels
 from builders.checks import compile as compiling
 from builders.checks import introspect, lock, own_code, parity, report, sample, scan
 from builders.checks.downloads import IndexUnreachable
@@ -46,9 +46,9 @@ class Pushed:
 
 def run(job: Job, store: LocalStore, platform: Platform) -> None:
     """Check one version and store what was found."""
-    pushed = _pushed(job)
+    pushed, suited = _pushed(job), pinning.in_force(job, platform)
     try:
-        reports, found = _check(job, pushed, store, platform)
+        reports, found = _check(job, pushed, store, suited)
     except IndexUnreachable as error:
         raise TryLater("index-unreachable", str(error), hint=error.hint) from error
     except EngineError as error:

@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -44,6 +44,14 @@ class NotReady(Exception):
     """Containers were demanded and cannot be had; the message names the one missing thing."""
 
 
+@dataclass(frozen=True)
+class Pinned:
+    """A serving runtime and a serving code that the store holds, to bake with in the place of this checkout's."""
+
+    runtime: Lock
+    sources: Mapping[str, bytes]
+
+
 @dataclass
 class Platform:
     """One engine (or none), one base, one folder of layers, two keys."""
@@ -55,6 +63,7 @@ class Platform:
     layers: LayerStore
     store: LocalStore
     settings: Settings
+    pinned: Pinned | None = None
 
     @cached_property
     def audit_key(self) -> keys.Signer:
@@ -119,8 +128,10 @@ class Platform:
         if known is not None and all(self.store.has(wheel.sha256) for wheel in known.wheels):
             return known
         log("fetching the serving runtime's wheels")
-        lock = resolver.resolve_requirements(REQUIREMENTS, self.base.target, index=self.index())
+        lock = known or resolver.resolve_requirements(REQUIREMENTS, self.base.target, index=self.index())
         resolver.fetch(lock, self.keep_wheel, has=self.store.has, index=self.index())
+        if self.pinned:
+            return lock
         path = self._runtime_path()
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as sink:
             json.dump(lock.to_dict(), sink)
@@ -151,9 +162,13 @@ class Platform:
 
     def app_layer(self, name: str) -> tuple[Layer, tuple[File, ...]]:
         """The layer of our own serving code, and its files; the modules are kept, so that a later release can rebuild it."""
-        sources = runtimes.app_sources(CHECKOUT)
+        sources = self.app_sources()
         self.keep(sources.values())
         return runtimes.app_layer(sources, base=self.base, store=self.layers, compiler=self.compiler(name))
+
+    def app_sources(self) -> Mapping[str, bytes]:
+        """The modules of our own serving code, by their place in the app folder."""
+        return self.pinned.sources if self.pinned else runtimes.app_sources(CHECKOUT)
 
     def keep(self, documents: Iterable[bytes]) -> None:
         """Put small contents into the store, where a rebuild finds them by the digests in the sealed manifest."""
@@ -170,6 +185,8 @@ class Platform:
         return folder / f"{digests.parse(made_of)}.json"
 
     def _known_runtime(self) -> Lock | None:
+        if self.pinned:
+            return self.pinned.runtime
         try:
             return Lock.from_dict(json.loads(self._runtime_path().read_text()))
         except FileNotFoundError:

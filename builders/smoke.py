@@ -23,6 +23,7 @@ from registry import faults
 READY_SECONDS = 120
 ASK_SECONDS = 120
 MAX_REPORT = 4 << 20
+ANSWERS_DIFFER = 4  # exit code of serving.errors.AnswersDiffer
 _WAIT = f"""
 import http.client, sys, time
 end = time.monotonic() + {READY_SECONDS}
@@ -43,7 +44,7 @@ def test(job: Job, platform: Platform, built: BuildPlan, rows: Mapping[str, Any]
     """Start the image, ask every version its approved rows, stop it.
 
     :param rows: for versions whose sample may not travel in the image, ``{ref: {"rows", "answers"}}``.
-    :returns: a report ``{"outcome", "isolation", "summary", "models"}``.
+    :returns: a report ``{"outcome", "isolation", "summary", "differs", "models"}``; ``differs``: it answers, but otherwise.
     """
     try:
         if platform.engine:
@@ -51,7 +52,13 @@ def test(job: Job, platform: Platform, built: BuildPlan, rows: Mapping[str, Any]
         else:
             said = _in_process(job, platform, built, rows)
     except NotReady as error:
-        return {"outcome": "failed", "isolation": platform.isolation, "summary": str(error), "models": []}
+        return {
+            "outcome": "failed",
+            "isolation": platform.isolation,
+            "summary": str(error),
+            "differs": error.differs,
+            "models": [],
+        }
     problems = [f"{model['ref']}: {problem}" for model in said["models"] for problem in model["problems"]]
     count = sum(model["rows"] for model in said["models"])
     summary = (
@@ -63,12 +70,18 @@ def test(job: Job, platform: Platform, built: BuildPlan, rows: Mapping[str, Any]
         "outcome": "passed" if said["ok"] else "failed",
         "isolation": platform.isolation,
         "summary": summary,
+        "differs": not said["ok"],
         "models": said["models"],
     }
 
 
 class NotReady(Exception):
     """The image did not become ready, or its smoke command did not report."""
+
+    def __init__(self, message: str, *, differs: bool = False) -> None:
+        """:param differs: it refused to start because a model does not answer its sealed rows as approved."""
+        super().__init__(message)
+        self.differs = differs
 
 
 def _in_container(
@@ -80,7 +93,7 @@ def _in_container(
     with engine.start(hardened(image_id, job.name, platform.release_key.fingerprint)) as container:
         faults.reach("engine-start")
         if container.exec(["python3", "-I", "-c", _WAIT], timeout=READY_SECONDS + 10).exit_code != 0:
-            raise NotReady(f"The image did not become ready: {_last(container.logs())}")
+            raise _not_ready(container.logs(), container.state().exit_code)
         command = ["python3", "-I", START, "smoke", *(["--rows", "-"] if rows else [])]
         outcome = container.exec(
             command, stdin=json.dumps(rows).encode() if rows else b"", timeout=ASK_SECONDS, limit=MAX_REPORT
@@ -162,7 +175,7 @@ def wait_until_ready(port: int, container: Container) -> None:
         if _is_ready(port):
             return
         time.sleep(0.05)
-    raise NotReady(f"The image did not become ready: {_last(container.logs())}")
+    raise _not_ready(container.logs(), container.state().exit_code)
 
 
 def _wait(server: subprocess.Popen[bytes], ports: Path, log: Path) -> dict[str, str]:
@@ -173,7 +186,11 @@ def _wait(server: subprocess.Popen[bytes], ports: Path, log: Path) -> dict[str, 
             if _is_ready(found["rest"]):
                 return {"rest_url": f"http://127.0.0.1:{found['rest']}", "grpc_target": f"127.0.0.1:{found['grpc']}"}
         time.sleep(0.05)
-    raise NotReady(f"The image did not become ready: {_last(log.read_text(errors='replace'))}")
+    raise _not_ready(log.read_text(errors="replace"), server.poll())
+
+
+def _not_ready(log: str, exit_code: int | None) -> NotReady:
+    return NotReady(f"The image did not become ready: {_last(log)}", differs=exit_code == ANSWERS_DIFFER)
 
 
 def _is_ready(port: int) -> bool:

@@ -9,7 +9,7 @@ import time
 from datetime import timedelta
 from types import FrameType
 
-from builders import advisories, bake, check, rebuild, rescan, retention
+from builders import advisories, bake, check, move, rebuild, rescan, retention
 from builders.jobs import Job, JobFailed
 from builders.platform import Platform
 from registry import jobs, proofs
@@ -29,6 +29,7 @@ WORK = {
     JobKind.REBUILD: rebuild,
     JobKind.RESCAN: rescan,
     JobKind.ADVISORIES: advisories,
+    JobKind.MOVE: move,
 }
 """The module that does a kind of job, and gives it up."""
 

@@ -22,6 +22,7 @@ BLUEPRINTS = (
     "portal.bundles",
     "portal.builds",
     "portal.images",
+    "portal.platform",
     "portal.advisories",
     "portal.audit",
     "portal.account",

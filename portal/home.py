@@ -57,4 +57,8 @@ def address(item: waiting.Waiting) -> str:
         return url_for("builds.build", build_id=UUID(item.ref))
     if item.kind == "advisory":
         return url_for("advisories.advisory", advisory_id=item.ref)
+    if item.kind == "image":
+        return url_for("images.image", digest=item.ref)
+    if item.kind == "platform":
+        return url_for("platform.change", change_id=UUID(item.ref))
     return url_for("admin.person", username=item.ref)

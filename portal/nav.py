@@ -29,7 +29,7 @@ PLACES = (
     Place("Reviews", "approvals.queue", frozenset({"approvals"})),
     Place("Bundles", "bundles.index", frozenset({"bundles"})),
     Place("Builds", "builds.index", frozenset({"builds"})),
-    Place("Images", "images.index", frozenset({"images"})),
+    Place("Images", "images.index", frozenset({"images", "platform"})),
     Place("Advisories", "advisories.index", frozenset({"advisories"})),
     Place("Audit", "audit.index", frozenset({"audit"}), Permission.READ_AUDIT),
     Place("People", "admin.people", frozenset({"admin"}), Permission.ADMINISTER),

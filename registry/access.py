@@ -24,6 +24,7 @@ class Permission(enum.StrEnum):
     OPERATE = "operate"
     IMPORT_ADVISORIES = "import_advisories"
     WAIVE = "waive"
+    CHANGE_PLATFORM = "change_platform"
     ADMINISTER = "administer"
     MANAGE_TOKENS = "manage_tokens"
 
@@ -43,6 +44,7 @@ ROLES: dict[Permission, frozenset[Role]] = {
     Permission.OPERATE: frozenset({Role.OPERATOR, Role.ADMINISTRATOR}),
     Permission.IMPORT_ADVISORIES: frozenset({Role.OPERATOR, Role.ADMINISTRATOR}),
     Permission.WAIVE: frozenset({Role.COMPLIANCE}),
+    Permission.CHANGE_PLATFORM: frozenset({Role.OPERATOR, Role.ADMINISTRATOR}),
     Permission.ADMINISTER: frozenset({Role.ADMINISTRATOR}),
     Permission.MANAGE_TOKENS: ANYONE,
 }
@@ -69,6 +71,7 @@ SCOPES: dict[Permission, str] = {
     Permission.REBUILD: "bundles",
     Permission.READ_AUDIT: "audit",
     Permission.IMPORT_ADVISORIES: "advisories",
+    Permission.CHANGE_PLATFORM: "platform",
     Permission.MANAGE_TOKENS: "tokens",
 }
 """The scope a token needs for each permission; what is not here no token can do."""

@@ -395,7 +395,8 @@ def _to_answer(session: Session, request: ReleaseRequest, wheels: advisories.Sta
     return [notice for notice in noticed if notice.must_answer]
 
 
-def _roles(values: Sequence[str]) -> frozenset[Role]:
+def roles_of(values: Sequence[str]) -> frozenset[Role]:
+    """Roles as a decision keeps them."""
     return frozenset(Role(value) for value in values)
 
 
@@ -408,7 +409,7 @@ def _acts(request: ReleaseRequest) -> Sequence[tuple[str, str]]:
 def _signed(decisions: Sequence[Decision]) -> list[policies.Signer]:
     """Whose approval stands."""
     return [
-        policies.Signer(decision.person_id, decision.person.username, _roles(decision.roles))
+        policies.Signer(decision.person_id, decision.person.username, roles_of(decision.roles))
         for decision in decisions
         if decision.voided_at is None and decision.outcome is Outcome.APPROVE
     ]
@@ -511,11 +512,7 @@ def decide(
     """
     access.require(actor, Permission.DECIDE)
     _lock_open(session, request)
-    person = accounts.load_person(session, person_id=actor.person_id)
-    actor = accounts.actor_for(person, second_factor=actor.second_factor)  # with the roles of this moment
-    access.require(actor, Permission.DECIDE)
-    if not person.active:
-        raise Forbidden("this account is disabled", hint="Ask an administrator.")
+    person, actor = signer(session, actor)
     if (seen_release, seen_dossier) != (request.release_digest, request.dossier_digest):
         raise StaleReview(
             "what you reviewed is no longer what would be released",
@@ -561,6 +558,19 @@ def decide(
     )
     _conclude(session, request, decision, actor=actor)
     return decision
+
+
+def signer(session: Session, actor: Actor) -> tuple[Person, Actor]:
+    """Who is about to sign, with the roles of this moment.
+
+    :raises Forbidden: they decide no longer, or their account is disabled.
+    """
+    person = accounts.load_person(session, person_id=actor.person_id)
+    actor = accounts.actor_for(person, second_factor=actor.second_factor)
+    access.require(actor, Permission.DECIDE)
+    if not person.active:
+        raise Forbidden("this account is disabled", hint="Ask an administrator.")
+    return person, actor
 
 
 def _require_answers(facts: policies.Facts) -> None:

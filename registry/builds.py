@@ -37,6 +37,7 @@ class Baked:
     members: list[UUID]
     reference: str | None = None
     model_signatures: dict[str, Any] | None = None
+    platform: str | None = None
 
 
 def _query() -> Select[Build]:
@@ -106,6 +107,7 @@ def release(session: Session, build: Build, baked: Baked) -> Image:
         advisories.note_image(session, image)
     else:  # baked again: its layers are here, and its documents stay those of the first time
         image.freed_at, image.reference = None, baked.reference or image.reference
+        image.platform = baked.platform or image.platform
     build.state, build.image_id, build.finished_at, build.error = BuildState.DONE, image.id, clock.now(), None
     if not overtaken:
         bundle.current_image_id = image.id

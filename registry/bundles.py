@@ -75,7 +75,16 @@ def get(session: Session, full_name: str, *, actor: Actor) -> Bundle:
 
 
 IMAGE_BRIEF = load_only(
-    *(Image.bundle_id, Image.digest, Image.engine_id, Image.isolation, Image.base, Image.target, Image.size),
+    *(
+        Image.bundle_id,
+        Image.digest,
+        Image.engine_id,
+        Image.isolation,
+        Image.base,
+        Image.target,
+        Image.platform,
+        Image.size,
+    ),
     *(Image.key_fingerprint, Image.reference, Image.freed_at, Image.created_at),
     raiseload=True,
 )

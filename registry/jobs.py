@@ -166,6 +166,22 @@ def running(session: Session) -> list[Job]:
     return list(session.scalars(select(Job).where(Job.state == JobState.RUNNING, Job.lease_until > clock.now())))
 
 
+def take_back(session: Session, kind: JobKind, *, key: str) -> bool:
+    """Remove a job that no worker ever had; whether there was one. One that is under way, or was, is left to end."""
+    query = select(Job).where(Job.kind == kind, Job.key == key, Job.state == JobState.QUEUED, Job.fence == 0)
+    job = session.scalars(query.with_for_update()).one_or_none()
+    if job is None:
+        return False
+    session.delete(job)
+    session.flush()
+    return True
+
+
+def of(session: Session, kind: JobKind, *, key: str) -> Job:
+    """The job of a key that is known to have one."""
+    return session.scalars(select(Job).where(Job.kind == kind, Job.key == key)).one()
+
+
 def get(session: Session, job_id: UUID) -> Job | None:
     """A job by id."""
     return session.get(Job, job_id)

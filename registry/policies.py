@@ -41,6 +41,9 @@ STANDARD: dict[str, Any] = {
 }
 """The policy an installation starts with. It applies to every tier until risk tiers get policies of their own."""
 
+PLATFORM: dict[str, Any] = {"gates": [gate for gate in STANDARD["gates"] if gate["kind"] == "people"]}
+"""Who signs a platform change, whatever the policy in force: it is about the versions of every tier at once."""
+
 
 @dataclass(frozen=True)
 class Signer:

@@ -130,6 +130,44 @@ def waiting(session: Session, *, actor: Actor, most: int) -> list[Item]:
     return [item for item in tell(session, found, actor=actor) if item.blocks]
 
 
+@dataclass
+class Held:
+    """A bundle whose image in front holds what an advisory is about: the worst of them, and how many there are."""
+
+    bundle: str
+    image_digest: str
+    worst: Advisory
+    found_at: datetime
+    count: int = 1
+
+
+def in_front_of(session: Session, actor: Actor, *, most: int) -> list[Held]:
+    """Bundles of the actor's teams whose image in front an advisory blocks that is not waived; the longest known first."""
+    current = in_force(session)
+    if current is None or not actor.teams:
+        return []
+    query = (
+        select(Bundle.full_name, Image.digest, Advisory, Finding.found_at)
+        .join(Image, Image.id == Bundle.current_image_id)
+        .join(ImageWheel, ImageWheel.image_id == Image.id)
+        .join(Finding, Finding.wheel_id == ImageWheel.wheel_id)
+        .join(Advisory, Advisory.id == Finding.advisory_id)
+        .where(Bundle.team_id.in_(actor.teams), Advisory.severity >= current.block_at)
+        .order_by(Advisory.severity.desc(), Advisory.id)
+    )
+    rows = session.execute(query).all()
+    waived = waivers.covering(session, {advisory.id: advisory for _, _, advisory, _ in rows}.values())
+    held: dict[str, Held] = {}
+    for bundle, digest, advisory, found_at in rows:
+        if advisory.id in waived:
+            continue
+        if (known := held.get(bundle)) is None:
+            held[bundle] = Held(bundle, digest, advisory, found_at)
+        else:
+            known.count, known.found_at = known.count + 1, min(known.found_at, found_at)
+    return sorted(held.values(), key=lambda item: item.found_at)[:most]
+
+
 def _versions(actor: Actor) -> Select[*tuple[Any, ...]]:
     query = (
         select(Finding.advisory_id)

@@ -13,6 +13,7 @@ from registry.orm.advisory import AdvisoryBundle, Waiver
 from registry.orm.approval import ReleaseRequest
 from registry.orm.catalog import ModelVersion, RegisteredModel
 from registry.orm.image import Build, Bundle, Image
+from registry.orm.platform import Platform, PlatformChange
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ _FOUND: Mapping[str, Callable[[], Select[*tuple[Any, ...]]]] = {
     "build": lambda: select(Build.id, Bundle.full_name).join(Bundle, Bundle.id == Build.bundle_id),
     "image": lambda: select(Image.id, Image.digest),
     "advisories": lambda: select(AdvisoryBundle.id, AdvisoryBundle.digest),
+    "platform": lambda: select(Platform.id, Platform.digest),
+    "platform_change": lambda: select(PlatformChange.id, Platform.digest).join(PlatformChange.platform),
     "waiver": lambda: select(Waiver.id, Waiver.advisory),
 }
 

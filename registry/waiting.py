@@ -8,14 +8,16 @@ from typing import Literal
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
-from registry import access, jobs, recall
+from registry import access, jobs, platform_changes, recall, waves
 from registry.access import Actor, Permission
 from registry.orm.account import Person, RoleGrant
+from registry.orm.advisory import Severity
 from registry.orm.approval import Decision, ReleaseRequest, RequestState
 from registry.orm.catalog import ModelVersion, RegisteredModel, Stage
 from registry.orm.image import Build, BuildState, Bundle
+from registry.orm.platform import MoveState
 
-Kind = Literal["review", "version", "build", "role", "advisory"]
+Kind = Literal["review", "version", "build", "role", "advisory", "platform", "image"]
 MOST = 25
 
 
@@ -25,7 +27,7 @@ class Waiting:
 
     kind: Kind
     ref: str
-    """Identifies the object for a link: request id, ``team/model:3``, build id, username, or advisory id."""
+    """Identifies the object for a link: request id, ``team/model:3``, build id, username, advisory id, id of a platform change, or image digest."""
     what: str
     next_step: str
     since: datetime
@@ -43,11 +45,11 @@ def for_actor(session: Session, actor: Actor) -> list[Waiting]:
     """Everything that waits for this actor, longest first."""
     found: list[Waiting] = []
     if actor.roles & access.ROLES[Permission.DECIDE]:
-        found += _reviews(session, actor)
+        found += _reviews(session, actor) + _platform_changes(session, actor)
     if actor.roles & access.ROLES[Permission.PUSH]:
         found += _versions(session, actor)
     if actor.roles & access.ROLES[Permission.BAKE]:
-        found += _builds(session, actor)
+        found += _builds(session, actor) + _left_behind(session, actor) + _vulnerable(session, actor)
     if actor.roles & access.ROLES[Permission.ADMINISTER]:
         found += _roles(session, actor)
     if actor.roles & access.ROLES[Permission.WAIVE]:
@@ -55,7 +57,7 @@ def for_actor(session: Session, actor: Actor) -> list[Waiting]:
     return sorted(found, key=lambda item: item.since)
 
 
-def _reviews(session: Session, actor: Actor) -> Sequence[Waiting]:
+def _reviews(session: Session, actor: Actor) -> list[Waiting]:
     signed = select(Decision.request_id).where(Decision.person_id == actor.person_id, Decision.voided_at.is_(None))
     query = (
         select(ReleaseRequest)
@@ -104,7 +106,7 @@ def _versions(session: Session, actor: Actor) -> Sequence[Waiting]:
     ]
 
 
-def _builds(session: Session, actor: Actor) -> Sequence[Waiting]:
+def _builds(session: Session, actor: Actor) -> list[Waiting]:
     query = (
         select(Build)
         .join(Bundle, Bundle.id == Build.bundle_id)
@@ -128,6 +130,39 @@ def _builds(session: Session, actor: Actor) -> Sequence[Waiting]:
             build.created_at,
         )
         for build in session.scalars(query)
+    ]
+
+
+def _platform_changes(session: Session, actor: Actor) -> list[Waiting]:
+    return [
+        Waiting(
+            "platform",
+            change.id.hex,
+            f"A platform change is proposed, for {change.images} images"
+            if change.images != 1
+            else "A platform change is proposed, for 1 image",
+            "Read what changes, then sign or refuse.",
+            change.created_at,
+        )
+        for change in platform_changes.to_sign(session, actor=actor, most=MOST)
+    ]
+
+
+def _left_behind(session: Session, actor: Actor) -> list[Waiting]:
+    said = {
+        MoveState.NOT_EQUAL: "answers otherwise on the new platform",
+        MoveState.FAILED: "could not be moved to the new platform",
+    }
+    return [
+        Waiting(
+            "platform",
+            move.change_id.hex,
+            f"The image of {move.image.bundle.full_name} {said[move.state]}",
+            "The old one stays in front. Read why; try again, or bring a version that fits.",
+            move.ended_at,
+        )
+        for move in waves.left_behind(session, actor=actor, most=MOST)
+        if move.ended_at is not None
     ]
 
 
@@ -162,6 +197,20 @@ def _advisories(session: Session, actor: Actor) -> Sequence[Waiting]:
         )
         for item in recall.waiting(session, actor=actor, most=MOST)
         if item.found_at is not None
+    ]
+
+
+def _vulnerable(session: Session, actor: Actor) -> list[Waiting]:
+    return [
+        Waiting(
+            "image",
+            item.image_digest,
+            f"The image of {item.bundle} is vulnerable: {item.worst.id} ({Severity(item.worst.severity).word})"
+            + (f" and {item.count - 1} more" if item.count > 1 else ""),
+            "Have a version approved without that library, or ask compliance for a waiver.",
+            item.found_at,
+        )
+        for item in recall.in_front_of(session, actor, most=MOST)
     ]
 
 

@@ -127,11 +127,11 @@ def _print(report: object) -> None:
     sys.stdout.write(json.dumps(report, indent=2) + "\n")
 
 
-def _refuse(refusal: BaseException) -> int:
+def _refuse(refusal: Refusal) -> int:
     sys.stderr.write(f"countersign: refused: {' '.join(str(refusal).split())}\n")
-    return 1
+    return refusal.exit_code
 
 
-def _first(group: BaseExceptionGroup[Refusal]) -> BaseException:
+def _first(group: BaseExceptionGroup[Refusal]) -> Refusal:
     error = group.exceptions[0]
     return _first(error) if isinstance(error, BaseExceptionGroup) else error

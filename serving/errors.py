@@ -23,7 +23,15 @@
 
 
 class Refusal(Exception):
-    """The server must not run. The message is the one line the operator reads."""
+    """The server must not run. The message is the one line the operator reads; ``exit_code`` is the program's."""
+
+    exit_code = 1
+
+
+class AnswersDiffer(Refusal):
+    """A model does not answer its sealed rows as they were approved."""
+
+    exit_code = 4
 
 
 class ServingError(Exception):

@@ -19,7 +19,7 @@ from serving.access import Access
 from serving.admission import Door
 from serving.batching import Batcher
 from serving.compiled import CompiledModel
-from serving.errors import Refusal, ServingError
+from serving.errors import AnswersDiffer, Refusal, ServingError
 from serving.helper import Helper
 from serving.http1 import Http
 from serving.logs import Log
@@ -265,10 +265,10 @@ class Server:
         try:
             outputs = await self._batchers[model.ref].predict(bind(model.signature, request))
         except ServingError as error:
-            raise Refusal(f"{model.ref} does not answer its sealed rows: {error}") from None
+            raise AnswersDiffer(f"{model.ref} does not answer its sealed rows: {error}") from None
         differences = rows.differences({output.name: tensors.to_values(output) for output in outputs})
         if differences:
-            raise Refusal(f"{model.ref} does not answer as approved: {'; '.join(differences)}")
+            raise AnswersDiffer(f"{model.ref} does not answer as approved: {'; '.join(differences)}")
         self._log.info("answers as approved", model=model.ref, rows=len(rows.rows))
 
 

@@ -14,9 +14,9 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import Session, joinedload, selectinload
 
-from formats import artifacts, manifest
+from formats import artifacts, lock, manifest, platforms
 from formats import digest as digests
 from registry import (
     accounts,
@@ -29,12 +29,14 @@ from registry import (
     clock,
     importing,
     jobs,
+    platform_changes,
     signing_in,
     tokens,
     uploads,
     vault,
     versions,
 )
+from registry import platforms as registered
 from registry.access import Actor
 from registry.db import Database
 from registry.matching import Range
@@ -44,6 +46,7 @@ from registry.orm.approval import Decision, Outcome, ReleaseRequest
 from registry.orm.catalog import Blob, ModelVersion, RegisteredModel, Visibility
 from registry.orm.image import Build, Bundle, Image, Rebuild
 from registry.orm.job import Job
+from registry.orm.platform import Platform, PlatformChange, PlatformDecision
 from registry.settings import Settings
 from registry.store import LocalStore
 
@@ -438,6 +441,61 @@ def baked(build: Build, **overrides: Any) -> builds.Baked:
 def released_image(session: Session, build: Build, **fields: Any) -> Image:
     """Bake a build in no time."""
     return builds.release(session, builds.start(session, build.id), baked(build, **fields))
+
+
+# --------------------------------------------------------------------------------------------------- platforms
+
+
+def platform(*, base: str = "host", runtime: str = "one", code: str = "one") -> platforms.Platform:
+    """What a worker could bake on, for the target of :func:`lock_document`; other words make another platform."""
+    return platforms.Platform(
+        base=base,
+        target=lock.Target.from_dict(lock_document()["target"]),
+        runtime=digests.of_bytes(runtime.encode()),
+        app=(artifacts.File("start.py", digests.of_bytes(code.encode()), 100),),
+    )
+
+
+def lay_platform(session: Session, **fields: Any) -> Platform:
+    """The platform that the first bake found."""
+    return registered.lay_first(session, platform(**fields), wheels={"numpy": "2.4.1"}, worker="w1")
+
+
+def offer_platform(session: Session, *, numpy: str = "2.4.2", **fields: Any) -> Platform:
+    """A platform that a worker could bake on: another runtime, unless ``fields`` say otherwise."""
+    return registered.offer(session, platform(**{"runtime": "two"} | fields), wheels={"numpy": numpy}, worker="w2")
+
+
+def images_in_front(session: Session, world: World, *names: str, stands_on: str | None = None) -> list[Image]:
+    """One approved version and its image for each model name; its bundle is the model's own."""
+    made = []
+    for name in names:
+        approved_version(session, world, model=name)
+        query = select(Build).join(Bundle, Bundle.id == Build.bundle_id).options(joinedload(Build.bundle))
+        made.append(
+            released_image(session, session.scalars(query.where(Bundle.full_name == name)).one(), platform=stands_on)
+        )
+    return made
+
+
+def propose(session: Session, world: World, wanted: Platform, *, actor: Actor | None = None) -> PlatformChange:
+    """A proposed platform change by ``actor`` (ops)."""
+    return platform_changes.propose(session, actor=actor or world.ops, digest=wanted.digest, reason="patched numpy")
+
+
+def sign_change(
+    session: Session, change: PlatformChange, actor: Actor, outcome: Outcome = Outcome.APPROVE, **overrides: Any
+) -> PlatformDecision:
+    """Sign as somebody who has read it; ``overrides`` are arguments of the service."""
+    change = platform_changes.get(session, change.id, actor=actor)
+    valid: dict[str, Any] = {
+        "decision_id": clock.new_id(),
+        "outcome": outcome,
+        "reason": "The patch notes are harmless.",
+        "seen": change.digest,
+        "method": "password+totp",
+    }
+    return platform_changes.decide(session, change, actor=actor, **valid | overrides)
 
 
 # --------------------------------------------------------------------------------------------------- advisories

@@ -1,6 +1,5 @@
-"""The HTTP API: every path, parameter and body this client knows, and nothing else knows any."""
+"""The HTTP API: every path, parameter and body this client knows; those of platforms are in `platforms`."""
 
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -9,20 +8,16 @@ import requests
 
 from countersign import models
 from countersign.advisories import Advisory, AdvisoryBundle
-from countersign.errors import NotFound, UnexpectedAnswer
+from countersign.errors import NotFound
 from countersign.refs import Ref
-from countersign.transport import FileBody, Transport
+from countersign.speaking import V1, Speaker, as_json
+from countersign.transport import FileBody
 
-_V1 = "/api/v1"
-_LARGEST_PAGE = 200
 _UPLOAD_PATIENCE = 120.0  # seconds: the server hashes and syncs the last bytes before it answers
 
 
-class Api:
+class Api(Speaker):
     """Calls of one server. Answers come as dataclasses of `models`; refusals as exceptions of `errors`."""
-
-    def __init__(self, transport: Transport) -> None:
-        self.transport = transport
 
     # --- who and where
 
@@ -30,7 +25,7 @@ class Api:
         return models.Server.from_wire(self._get("/.well-known/countersign.json"))
 
     def whoami(self) -> models.Identity:
-        return models.Identity.from_wire(self._get(f"{_V1}/whoami"))
+        return models.Identity.from_wire(self._get(f"{V1}/whoami"))
 
     def server_date(self) -> str | None:
         """The Date header of a cheap answer, for comparing clocks."""
@@ -41,14 +36,14 @@ class Api:
 
     def has_blob(self, digest: str) -> bool:
         """Whether the server holds these bytes and lets this token use them; asked once, as `put_blob` sends once."""
-        response = self.transport.request("HEAD", f"{_V1}/blobs/{digest}", expect={404}, attempts=1)
+        response = self.transport.request("HEAD", f"{V1}/blobs/{digest}", expect={404}, attempts=1)
         return response.status_code != 404
 
     def put_blob(self, digest: str, body: FileBody | bytes) -> None:
         """Send bytes once; a body is read while it travels, so repeating is the caller's business."""
         self.transport.request(
             "PUT",
-            f"{_V1}/blobs/{digest}",
+            f"{V1}/blobs/{digest}",
             body=body,
             headers={"Content-Type": "application/octet-stream"},
             attempts=1,
@@ -70,7 +65,7 @@ class Api:
 
     def list_models(self, **filters: str | None) -> Iterator[models.Model]:
         """Models as pages arrive; ``filters`` are q, team, task and stage."""
-        return (models.Model.from_wire(item) for item in self._pages(f"{_V1}/models", filters))
+        return (models.Model.from_wire(item) for item in self._pages(f"{V1}/models", filters))
 
     def model(self, name: str) -> models.Model:
         return models.Model.from_wire(self._get(_model(name)))
@@ -115,7 +110,7 @@ class Api:
         }
         body |= {key: value for key, value in (("label", label), ("author", author)) if value}
         response = self._post(f"{_model(name)}/versions", body)
-        return models.Version.from_wire(_json(response)), response.status_code == 201
+        return models.Version.from_wire(as_json(response)), response.status_code == 201
 
     def card(self, version: models.Version) -> str:
         response = self.transport.request("GET", f"{_version(version.model, version.number)}/card")
@@ -135,7 +130,7 @@ class Api:
 
     def retry_checks(self, version: models.Version) -> models.Version:
         response = self._post(f"{_version(version.model, version.number)}/retry", {})
-        return models.Version.from_wire(_json(response))
+        return models.Version.from_wire(as_json(response))
 
     def set_alias(self, name: str, alias: str, number: int) -> None:
         self._guarded(
@@ -165,27 +160,27 @@ class Api:
             "limits": list(limits),
         }
         response = self._post(f"{_version(version.model, version.number)}/submit", body)
-        return models.Review.from_wire(_json(response))
+        return models.Review.from_wire(as_json(response))
 
     def withdraw(self, version: models.Version, reason: str) -> None:
         self._post(f"{_version(version.model, version.number)}/withdraw", {"reason": reason})
 
     def reviews(self, state: str | None) -> Iterator[models.Review]:
-        return (models.Review.from_wire(item) for item in self._pages(f"{_V1}/reviews", {"state": state}))
+        return (models.Review.from_wire(item) for item in self._pages(f"{V1}/reviews", {"state": state}))
 
     def review(self, review_id: str) -> models.Review:
-        return models.Review.from_wire(self._get(f"{_V1}/reviews/{quote(review_id, safe='')}"))
+        return models.Review.from_wire(self._get(f"{V1}/reviews/{quote(review_id, safe='')}"))
 
     def comment(self, review_id: str, text: str) -> None:
-        self._post(f"{_V1}/reviews/{quote(review_id, safe='')}/comments", {"text": text})
+        self._post(f"{V1}/reviews/{quote(review_id, safe='')}/comments", {"text": text})
 
     def answer(self, review_id: str, notice: str, text: str) -> None:
-        self._post(f"{_V1}/reviews/{quote(review_id, safe='')}/answers", {"about": notice, "text": text})
+        self._post(f"{V1}/reviews/{quote(review_id, safe='')}/answers", {"about": notice, "text": text})
 
     # --- bundles and builds
 
     def bundles(self) -> Iterator[models.Bundle]:
-        return (models.Bundle.from_wire(item) for item in self._pages(f"{_V1}/bundles", {}))
+        return (models.Bundle.from_wire(item) for item in self._pages(f"{V1}/bundles", {}))
 
     def bundle(self, name: str) -> models.Bundle:
         return models.Bundle.from_wire(self._get(_bundle(name)))
@@ -195,39 +190,39 @@ class Api:
         try:
             response = self._guarded("PUT", _bundle(name), guard=_bundle(name), json=dict(content))
         except NotFound:
-            response = self._post(f"{_V1}/bundles", {"name": name, **content})
-        return models.Bundle.from_wire(_json(response))
+            response = self._post(f"{V1}/bundles", {"name": name, **content})
+        return models.Bundle.from_wire(as_json(response))
 
     def bake(self, name: str) -> models.Build:
-        return models.Build.from_wire(_json(self._post(f"{_bundle(name)}/bake", {})))
+        return models.Build.from_wire(as_json(self._post(f"{_bundle(name)}/bake", {})))
 
     def roll_back(self, name: str, current: str) -> models.Bundle:
-        return models.Bundle.from_wire(_json(self._post(f"{_bundle(name)}/rollback", {"current": current})))
+        return models.Bundle.from_wire(as_json(self._post(f"{_bundle(name)}/rollback", {"current": current})))
 
     def image(self, digest: str) -> models.Image:
-        return models.Image.from_wire(self._get(f"{_V1}/images/{quote(digest, safe='')}"))
+        return models.Image.from_wire(self._get(f"{V1}/images/{quote(digest, safe='')}"))
 
     def builds(self, bundle: str | None) -> Iterator[models.Build]:
-        return (models.Build.from_wire(item) for item in self._pages(f"{_V1}/builds", {"bundle": bundle}))
+        return (models.Build.from_wire(item) for item in self._pages(f"{V1}/builds", {"bundle": bundle}))
 
     def build(self, build_id: str) -> models.Build:
-        return models.Build.from_wire(self._get(f"{_V1}/builds/{quote(build_id, safe='')}"))
+        return models.Build.from_wire(self._get(f"{V1}/builds/{quote(build_id, safe='')}"))
 
     def retry_build(self, build_id: str) -> models.Build:
-        return models.Build.from_wire(_json(self._post(f"{_V1}/builds/{quote(build_id, safe='')}/retry", {})))
+        return models.Build.from_wire(as_json(self._post(f"{V1}/builds/{quote(build_id, safe='')}/retry", {})))
 
     def rebuild(self, image: str) -> models.Rebuild:
-        return models.Rebuild.from_wire(_json(self._post(f"{_V1}/images/{quote(image, safe='')}/rebuild", {})))
+        return models.Rebuild.from_wire(as_json(self._post(f"{V1}/images/{quote(image, safe='')}/rebuild", {})))
 
     def show_rebuild(self, image: str, rebuild_id: str) -> models.Rebuild:
-        where = f"{_V1}/images/{quote(image, safe='')}/rebuilds/{quote(rebuild_id, safe='')}"
+        where = f"{V1}/images/{quote(image, safe='')}/rebuilds/{quote(rebuild_id, safe='')}"
         return models.Rebuild.from_wire(self._get(where))
 
     def build_log(self, build_id: str, offset: int) -> bytes:
         """The log's bytes from ``offset`` on; empty when there are none yet."""
         response = self.transport.request(
             "GET",
-            f"{_V1}/builds/{quote(build_id, safe='')}/log",
+            f"{V1}/builds/{quote(build_id, safe='')}/log",
             headers={"Range": f"bytes={offset}-", "Accept-Encoding": "identity"},
             expect={416},
         )
@@ -238,65 +233,43 @@ class Api:
     # --- known vulnerabilities
 
     def advisories(self) -> Iterator[Advisory]:
-        return (Advisory.from_wire(item) for item in self._pages(f"{_V1}/advisories", {}))
+        return (Advisory.from_wire(item) for item in self._pages(f"{V1}/advisories", {}))
 
     def advisory(self, advisory_id: str) -> Advisory:
-        return Advisory.from_wire(self._get(f"{_V1}/advisories/{quote(advisory_id, safe='')}"))
+        return Advisory.from_wire(self._get(f"{V1}/advisories/{quote(advisory_id, safe='')}"))
 
     def import_advisories(self, digest: str, body: FileBody | bytes) -> AdvisoryBundle:
         """Send a bundle once; a body is read while it travels, so repeating is the caller's business."""
         response = self.transport.request(
             "PUT",
-            f"{_V1}/advisories/bundles/{digest}",
+            f"{V1}/advisories/bundles/{digest}",
             body=body,
             headers={"Content-Type": "application/octet-stream"},
             attempts=1,
             patience=_UPLOAD_PATIENCE,
         )
-        return AdvisoryBundle.from_wire(_json(response))
+        return AdvisoryBundle.from_wire(as_json(response))
 
     def advisory_bundle(self, digest: str) -> AdvisoryBundle:
-        return AdvisoryBundle.from_wire(self._get(f"{_V1}/advisories/bundles/{quote(digest, safe='')}"))
+        return AdvisoryBundle.from_wire(self._get(f"{V1}/advisories/bundles/{quote(digest, safe='')}"))
 
     # --- tokens
 
     def tokens(self) -> Iterator[models.Token]:
-        return (models.Token.from_wire(item) for item in self._pages(f"{_V1}/tokens", {}))
+        return (models.Token.from_wire(item) for item in self._pages(f"{V1}/tokens", {}))
 
     def create_token(self, name: str, scopes: Sequence[str], days: int) -> models.Token:
         body = {"name": name, "scopes": list(scopes), "days": days}
-        return models.Token.from_wire(_json(self._post(f"{_V1}/tokens", body)))
+        return models.Token.from_wire(as_json(self._post(f"{V1}/tokens", body)))
 
     def revoke_token(self, token_id: str) -> None:
         # `*`: revoking is wanted whatever else changed about the token in the meantime.
-        path = f"{_V1}/tokens/{quote(token_id, safe='')}"
+        path = f"{V1}/tokens/{quote(token_id, safe='')}"
         self.transport.request("DELETE", path, headers={"If-Match": "*"})
-
-    # --- how the API is spoken
-
-    def _get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
-        return _json(self.transport.request("GET", path, params=params))
-
-    def _post(self, path: str, body: Mapping[str, Any]) -> requests.Response:
-        return self.transport.request("POST", path, json=body, headers={"Idempotency-Key": str(uuid.uuid4())})
-
-    def _guarded(self, method: str, path: str, *, guard: str, json: Any = None) -> requests.Response:
-        """Change ``path`` only if ``guard``, read a moment before, has not changed since."""
-        etag = self.transport.request("GET", guard).headers.get("ETag")
-        return self.transport.request(method, path, json=json, headers={"If-Match": etag} if etag else {})
-
-    def _pages(self, path: str, filters: Mapping[str, str | None]) -> Iterator[Any]:
-        params: dict[str, Any] = {"limit": _LARGEST_PAGE, **filters}
-        while True:
-            page = self._get(path, params)
-            yield from models.walk(page)
-            if not page.get("next"):
-                return
-            params["cursor"] = page["next"]
 
 
 def _model(name: str) -> str:
-    return f"{_V1}/models/{quote(name)}"
+    return f"{V1}/models/{quote(name)}"
 
 
 def _version(name: str, selector: str | int) -> str:
@@ -304,15 +277,4 @@ def _version(name: str, selector: str | int) -> str:
 
 
 def _bundle(name: str) -> str:
-    return f"{_V1}/bundles/{quote(name)}"
-
-
-def _json(response: requests.Response) -> Any:
-    try:
-        return response.json()
-    except ValueError:
-        raise UnexpectedAnswer(
-            f"{response.url} did not answer with JSON",
-            hint="Is this the portal's URL, or that of a proxy's sign-in page?",
-            status=response.status_code,
-        ) from None
+    return f"{V1}/bundles/{quote(name)}"

@@ -12,6 +12,7 @@ from countersign.api import Api
 from countersign.cache import Cache
 from countersign.collecting import Facts, Plan
 from countersign.errors import NotFound, NotSignedIn, Trouble, Unusable
+from countersign.platforms import Platforms
 from countersign.progress import OnProgress, silent
 from countersign.transport import Note, Transport
 
@@ -373,6 +374,13 @@ class Client:
     def advisory(self, advisory_id: str) -> Advisory:
         """One of them, with the versions and images it is about."""
         return self.api.advisory(advisory_id)
+
+    # --- what images stand on
+
+    @cached_property
+    def platform(self) -> Platforms:
+        """Platforms, changes of them and their waves."""
+        return Platforms(self.api.transport)
 
     # --- tokens
 

@@ -72,6 +72,7 @@ SCOPE_WORDS = {
     "bundles": "Edit and build bundles",
     "audit": "Read the audit log",
     "advisories": "Import known vulnerabilities",
+    "platform": "Propose platform changes, and hold their waves",
     "tokens": "Make and end tokens",
 }
 

@@ -10,7 +10,7 @@ from portal.api.calls import Call, ident
 from portal.api.contract import Media, operation
 from portal.api.documents.base import Listing, Nothing
 from portal.api.documents.images import ImageDocument, ImagePage, RebuildDocument, image_document, image_summary
-from registry import builds, rebuilds
+from registry import advisories, builds, rebuilds
 from registry.access import Permission
 
 CYCLONEDX = "application/vnd.cyclonedx+json"
@@ -27,7 +27,9 @@ def list_images(call: Call, query: Listing) -> Answer:
 def show_image(call: Call, digest: str) -> Answer:
     """Show an image."""
     image = builds.get_image(call.session, digest, actor=call.actor)
-    return Answer(image_document(image, rebuilds.of_image(call.session, image)))
+    return Answer(
+        image_document(image, rebuilds.of_image(call.session, image), advisories.of_image(call.session, image))
+    )
 
 
 @operation("POST", "/images/<digest>/rebuild", answers={202: RebuildDocument}, needs=Permission.REBUILD)

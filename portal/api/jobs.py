@@ -4,7 +4,7 @@ from portal.api.answers import Answer
 from portal.api.calls import Call, ident
 from portal.api.contract import operation
 from portal.api.documents.images import JobDocument
-from registry import builds, catalog, importing, jobs, rebuilds
+from registry import builds, catalog, importing, jobs, rebuilds, waves
 from registry.errors import NotFound
 from registry.orm.job import Job, JobKind
 from registry.orm.scanning import Rescan
@@ -20,9 +20,11 @@ def show_job(call: Call, job_id: str) -> Answer:
 
 
 def _subject(call: Call, job: Job) -> str:
-    """Where its version, build, rebuild or bundle of advisories is; refuses whoever may not see that."""
+    """Where its version, build, rebuild, bundle of advisories or platform change is; refuses whoever may not see that."""
     if job.kind is JobKind.ADVISORIES:
         return f"/api/v1/advisories/bundles/{importing.load(call.session, job.subject_id).digest}"
+    if job.kind is JobKind.MOVE:
+        return f"/api/v1/platform-changes/{waves.load(call.session, job.subject_id).change_id}"
     if job.kind is JobKind.BAKE:
         return f"/api/v1/builds/{builds.get_build(call.session, job.subject_id, actor=call.actor).id}"
     if job.kind is JobKind.REBUILD:

@@ -30,6 +30,7 @@ _VARIABLES = {
     "step": "Name of a check step: own-code, scan, lock, introspect, predict, compile or parity.",
     "alias": "Name of the alias.",
     "seq": "Index of the entry, from 0.",
+    "change_id": "Id of a platform change.",
     "advisory_id": "As the list has it: `GHSA-...`, `PYSEC-...`.",
 }
 _DESCRIPTION = """\

@@ -6,12 +6,13 @@ from portal.api.answers import Answer
 from portal.api.calls import Call
 from portal.api.contract import Media, operation
 from portal.api.documents import versions as told
+from portal.api.documents.advisories import StandingDocument
 from portal.api.documents.base import Listing, Nothing
 from portal.api.documents.history import DiffDocument, LineageDocument
 from portal.api.documents.pushes import NewVersion
 from portal.api.documents.reviews import NewRequest, ReviewDocument, Withdrawal, review_document
 from portal.api.documents.versions import DiffQuery, ReportDocument, VersionDocument, VersionPage
-from registry import accounts, approvals, catalog, compare, lineage, reading, versions
+from registry import accounts, advisories, approvals, catalog, compare, lineage, reading, versions
 from registry.access import Permission
 from registry.errors import Blocked, Forbidden, NotFound, NotInTeam, WrongStage
 from registry.orm.catalog import ModelVersion
@@ -69,6 +70,13 @@ def _record(call: Call, team: str, name: str, reference: str | int) -> Answer:
 
 def _find(call: Call, team: str, name: str, reference: str) -> ModelVersion:
     return catalog.get_version(call.session, f"{team}/{name}", reference, actor=call.actor)
+
+
+@operation("GET", f"{VERSION}/advisories", answers={200: StandingDocument})
+def show_advisories(call: Call, team: str, name: str, reference: str) -> Answer:
+    """Show how the exact libraries of a version's lock stand against the advisories in force."""
+    version = _find(call, team, name, reference)
+    return Answer(StandingDocument.of(advisories.of_version(call.session, version)), tagged=False)
 
 
 @operation("GET", f"{VERSION}/card", answers={200: Media("text/markdown", "The card as it was pushed.")})

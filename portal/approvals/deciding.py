@@ -1,17 +1,14 @@
-"""Signing: re-authenticate the person, then decide, in one request. Refusals come back in the form, text kept."""
+"""Signing a release request."""
 
 from uuid import UUID
 
 from flask import g
 
-from portal import db
+from portal import db, reauthentication
 from portal.approvals.forms import DecisionForm
-from portal.installation import here
-from registry import accounts, approvals, signing_in
-from registry.errors import BadCredentials, CodeRefused, LockedOut, StaleReview
+from registry import approvals
 from registry.orm.approval import Decision, Outcome, ReleaseRequest, RequestState
 
-METHOD = "password+totp"
 DONE = {
     Outcome.REQUEST_CHANGES: "You asked for changes; the version is open again.",
     Outcome.REJECT: "You rejected it. A new version can follow.",
@@ -20,20 +17,22 @@ DONE = {
 
 def sign(request_id: UUID, form: DecisionForm) -> bool:
     """Whether the decision stands; if not, ``form`` says why."""
-    if form.wanted is None:
-        form.outcome.errors = ["Press one of the three buttons."]
-        return False
-    if not _is_their_password(form):
-        return False
-    if form.attempt(_decide, request_id, form, form.wanted):
-        return True
-    if (stands := _recorded(form)) is not None:
-        # The button was pressed twice: the first press signed, and the second is answered like it.
-        form.result = stands
-        return True
-    if isinstance(form.refusal, CodeRefused):
-        _count_failure()
-    return False
+
+    def decide(decision_id: UUID, outcome: Outcome) -> Decision:
+        session = db.session()
+        return approvals.decide(
+            session,
+            approvals.get_request(session, request_id, actor=g.actor),
+            actor=g.actor,
+            decision_id=decision_id,
+            outcome=outcome,
+            reason=form.reason.data or "",
+            seen_release=form.seen_release.data or "",
+            seen_dossier=form.seen_dossier.data or "",
+            method=reauthentication.METHOD,
+        )
+
+    return reauthentication.sign(form, Decision, decide)
 
 
 def said(decision: Decision) -> str:
@@ -43,65 +42,3 @@ def said(decision: Decision) -> str:
     if db.session().get_one(ReleaseRequest, decision.request_id).state is RequestState.APPROVED:
         return "Signed. Yours was the last signature needed: the version is released, and its images are being built."
     return "Signed. Another person must sign too before it is released."
-
-
-def _is_their_password(form: DecisionForm) -> bool:
-    """Check before the unit that writes is opened: hashing is too slow to hold the writer's lock."""
-    try:
-        with db.reading() as unit:
-            signing_in.check_password(unit, g.actor.name, form.password.data or "")
-    except LockedOut as error:
-        form.refuse(LockedOut("you are locked out after too many failures", hint=f"{error.hint} Nothing was signed."))
-        return False
-    except BadCredentials:
-        _count_failure()
-        form.refuse(
-            BadCredentials(
-                "that is not your password",
-                hint="Nothing was signed; your text is kept.",
-                errors=[("/password", "Type it again.")],
-            )
-        )
-        return False
-    return True
-
-
-def _count_failure() -> None:
-    with db.separate() as unit:
-        signing_in.note_failure(unit, g.actor.name)
-
-
-def _decide(request_id: UUID, form: DecisionForm, outcome: Outcome) -> Decision:
-    session = db.session()
-    asked = approvals.get_request(session, request_id, actor=g.actor)
-    if (decision_id := _decision_id(form)) is None:
-        raise StaleReview("this page does not say which decision it is", hint="It is read anew below; decide again.")
-    person = accounts.load_person(session, person_id=g.actor.person_id)
-    signing_in.spend_code(session, person, form.code.data or "", purpose="decide", keys=here().vault)
-    return approvals.decide(
-        session,
-        asked,
-        actor=g.actor,
-        decision_id=decision_id,
-        outcome=outcome,
-        reason=form.reason.data or "",
-        seen_release=form.seen_release.data or "",
-        seen_dossier=form.seen_dossier.data or "",
-        method=METHOD,
-    )
-
-
-def _decision_id(form: DecisionForm) -> UUID | None:
-    try:
-        return UUID(form.decision_id.data or "")
-    except ValueError:
-        return None
-
-
-def _recorded(form: DecisionForm) -> Decision | None:
-    """Return this very decision by this person, if an earlier press stored it."""
-    if (decision_id := _decision_id(form)) is None:
-        return None
-    with db.reading() as unit:
-        found = unit.get(Decision, decision_id)
-        return found if found is not None and found.person_id == g.actor.person_id else None

@@ -1,35 +1,17 @@
 """What a reviewer states; who may decide is the domain's business."""
 
-from wtforms import HiddenField, PasswordField, StringField, TextAreaField
-from wtforms.validators import DataRequired, InputRequired, Length, Regexp
+from wtforms import HiddenField, StringField, TextAreaField
+from wtforms.validators import DataRequired, Length
 
 from portal.forms import Form
-from registry.orm.approval import Outcome
+from portal.reauthentication import SigningForm
 
 
-class DecisionForm(Form):
+class DecisionForm(SigningForm):
     """A decision: the digests of what was read, the reason, and proof of who signs."""
 
-    decision_id = HiddenField()
     seen_release = HiddenField()
     seen_dossier = HiddenField()
-    reason = TextAreaField(
-        "Why?",
-        validators=[DataRequired("Say what you relied on."), Length(max=4000, message="At most 4,000 characters.")],
-        description="Name the evaluation you relied on. Stored beside the audit log and shown to examiners.",
-    )
-    password = PasswordField("Your password", validators=[InputRequired("Type your password: this is a signature.")])
-    code = StringField(
-        "One-time code",
-        validators=[InputRequired("Type the current code."), Regexp(r"^[\d ]{6,9}$", message="Six digits.")],
-        description="From your authenticator app. A code signs one decision only.",
-    )
-    outcome = StringField("Decision", validators=[InputRequired("Press one of the three buttons.")])
-
-    @property
-    def wanted(self) -> Outcome | None:
-        """Which button was pressed; there is no default, because Enter in a field must not sign anything."""
-        return next((outcome for outcome in Outcome if outcome.value == self.outcome.data), None)
 
 
 class CommentForm(Form):

@@ -1,6 +1,5 @@
 """What the decision page says: plain lines first, whose signature is owed, and what came since it was opened."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,6 +11,7 @@ from sqlalchemy.orm import Session
 from portal import access, filters
 from portal.catalog import history, own_code
 from portal.catalog.version import metrics
+from portal.reauthentication import pieces
 from registry import access as rules
 from registry import accounts, approvals, bundles, catalog, compare, notices, policies, proofs
 from registry.access import Permission
@@ -122,11 +122,6 @@ def _may_comment(asked: ReleaseRequest) -> bool:
 def _statements(session: Session, asked: ReleaseRequest) -> dict[str, list[str]]:
     person = accounts.load_person(session, person_id=g.actor.person_id)
     return {outcome.value: pieces(approvals.statement(asked, person=person, outcome=outcome)) for outcome in Outcome}
-
-
-def pieces(statement: str) -> list[str]:
-    """The sentence cut at its digests, which a page shows short with the whole in the title."""
-    return re.split(r"(sha256:[0-9a-f]{64})", statement)
 
 
 def _title(words: str) -> str:

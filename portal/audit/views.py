@@ -84,6 +84,8 @@ def _address(about: Subject) -> str | None:
             return url_for("builds.build", build_id=about.id)
         case "image":
             return url_for("images.image", digest=about.label)
+        case "platform_change":
+            return url_for("platform.change", change_id=about.id)
     return None
 
 

@@ -1,6 +1,6 @@
 """Tables only. Importing this package maps all of them."""
 
-from registry.orm import account, advisory, approval, audit, catalog, image, job, lineage, scanning
+from registry.orm import account, advisory, approval, audit, catalog, image, job, lineage, platform, scanning
 from registry.orm.base import Base, Governed
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "image",
     "job",
     "lineage",
+    "platform",
     "scanning",
 ]

@@ -133,6 +133,9 @@ class Image(Governed, Base):
     isolation: Mapped[str] = mapped_column(sa.String(10), comment="container, or process when the base is the host")
     base: Mapped[str] = mapped_column(sa.String(71), comment="digest of the base image, or host")
     target: Mapped[Json]
+    platform: Mapped[str | None] = mapped_column(
+        sa.String(71), comment="digest of what it stands on beside its models; empty: baked before platforms were kept"
+    )
     size: Mapped[int] = mapped_column(sa.BigInteger, comment="bytes of all layers, uncompressed")
     layers: Mapped[Json] = mapped_column(comment="[{diff_id, size, what}] in order")
     config: Mapped[str] = mapped_column(sa.Text, comment="OCI config, the exact bytes")

@@ -18,6 +18,7 @@ class JobKind(enum.StrEnum):
     REBUILD = "rebuild"
     RESCAN = "rescan"
     ADVISORIES = "advisories"
+    MOVE = "move"
 
 
 class JobState(enum.StrEnum):
@@ -42,7 +43,8 @@ class Job(Base):
     kind: Mapped[JobKind] = mapped_column(enum_column(JobKind))
     key: Mapped[str] = mapped_column(sa.String(120), comment="digest of the subject: a second request is a no-op")
     subject_id: Mapped[UUID] = mapped_column(
-        index=True, comment="version to check, build to bake, rebuild or rescan to do, bundle of advisories to import"
+        index=True,
+        comment="version to check, build to bake, rebuild, rescan or move to do, bundle of advisories to import",
     )
     state: Mapped[JobState] = mapped_column(enum_column(JobState), default=JobState.QUEUED)
     fence: Mapped[int] = mapped_column(default=0, comment="grows by one with each claim")

@@ -29,6 +29,7 @@ class Portal(Served):
         self.bundles: dict[str, dict[str, Any]] = {}
         self.builds: dict[str, dict[str, Any]] = {}
         self.rebuilds: dict[str, dict[str, Any]] = {}
+        self.changes: dict[str, dict[str, Any]] = {}
         self.advisories: dict[str, dict[str, Any]] = {}
         self.advisory_outcome: dict[str, Any] = {"state": "done", "in_force": True, "records": 2}
         self.outcome: dict[str, Any] = {"state": "equal"}
@@ -344,6 +345,47 @@ class Portal(Served):
     def advisory(name: str) -> dict[str, Any]:
         return {"id": name, "severity": "high", "packages": ["numpy 2.4.1"], "versions": 1, "images": 1, "blocks": True}
 
+    def list_platforms(self, **_: Any) -> Any:
+        offered = {"digest": "sha256:" + "7" * 64, "in_force": False, "base": "host", "offered_by": "w2"}
+        return 200, {"items": [offered]}
+
+    def list_changes(self, query: dict[str, str], **_: Any) -> Any:
+        return self._page(list(self.changes.values()), query)
+
+    def propose(self, body: bytes, **_: Any) -> Any:
+        said = json.loads(body)
+        self.changes["c1"] = {
+            "id": "c1", "state": "proposed", "images": 2, "outcomes": {"waiting": 2}, **said,
+            "differences": [
+                {"part": "wheel", "name": "numpy", "before": "2.4.1", "after": "2.4.2"},
+                {"part": "code", "name": "start.py", "before": "sha256:1", "after": "sha256:2"},
+            ],
+            "gates": [{"code": "two-people", "state": "wait", "why": "2 more from compliance or validator."}],
+        }  # fmt: skip
+        return 201, self.changes["c1"]
+
+    def get_change(self, item: str, **_: Any) -> Any:
+        return 200, self._of(self.changes, item)
+
+    def act_on_change(self, item: str, act: str, **_: Any) -> Any:
+        states = {"withdraw": "withdrawn", "pause": "paused", "resume": "running"}
+        self._of(self.changes, item)["state"] = states[act]
+        return 200, self.changes[item]
+
+    def list_moves(self, item: str, query: dict[str, str], **_: Any) -> Any:
+        moves = [
+            {"image_digest": "sha256:" + str(number) * 64, "bundle": f"payments/{name}", "outcome": outcome}
+            for number, (name, outcome) in enumerate((("a", "equal"), ("b", "not_equal")))
+        ]
+        wanted = query.get("outcome")
+        return self._page(
+            [move for move in moves if self._of(self.changes, item) and wanted in (None, move["outcome"])], query
+        )
+
+    def retry_move(self, item: str, digest: str, **_: Any) -> Any:
+        assert item in self.changes
+        return 202, {"image_digest": digest, "bundle": "payments/b", "outcome": "queued"}
+
     def list_tokens(self, query: dict[str, str], **_: Any) -> Any:
         return self._page(list(self.tokens.values()), query)
 
@@ -456,6 +498,13 @@ Portal.routes = [
     ("GET", r"/api/v1/advisories/bundles/(?P<item>[^/]+)", Portal.get_advisories),
     ("GET", r"/api/v1/advisories", Portal.list_advisories),
     ("GET", r"/api/v1/advisories/(?P<item>[^/]+)", Portal.get_advisory),
+    ("GET", r"/api/v1/platforms", Portal.list_platforms),
+    ("GET", r"/api/v1/platform-changes", Portal.list_changes),
+    ("POST", r"/api/v1/platform-changes", Portal.propose),
+    ("GET", r"/api/v1/platform-changes/(?P<item>[^/]+)", Portal.get_change),
+    ("GET", r"/api/v1/platform-changes/(?P<item>[^/]+)/images", Portal.list_moves),
+    ("POST", r"/api/v1/platform-changes/(?P<item>[^/]+)/images/(?P<digest>[^/]+)/retry", Portal.retry_move),
+    ("POST", r"/api/v1/platform-changes/(?P<item>[^/]+)/(?P<act>withdraw|pause|resume)", Portal.act_on_change),
     ("GET", r"/api/v1/tokens", Portal.list_tokens),
     ("POST", r"/api/v1/tokens", Portal.create_token),
     ("DELETE", r"/api/v1/tokens/(?P<item>[^/]+)", Portal.revoke_token),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from formats import artifacts, lock, own_code, release
+from formats import artifacts, lock, own_code, platforms, release
 from formats.artifacts import File
 from formats.manifest import Manifest
 from formats.revocations import Revocations
@@ -23,6 +23,8 @@ NAMES = [
     "lock",
     "manifest",
     "own-code",
+    "platform-decision",
+    "platform",
     "policy",
     "release",
     "report",
@@ -110,6 +112,24 @@ DECISION = {
 }
 
 
+PLATFORM_DECISION = {
+    "schema": "countersign.platform-decision/1",
+    "id": "0198c0de-0000-7000-8000-000000000001",
+    "nonce": "f3b5c1a09d7e4c2f",
+    "change": "0198c0de-0000-7000-8000-000000000002",
+    "platform": sha("a"),
+    "replaces": sha("b"),
+    "images": 300,
+    "images_digest": sha("c"),
+    "outcome": "approve",
+    "person": "person:7c1f",
+    "printed_name": "Ines Okafor",
+    "at": "2026-03-04T09:30:00Z",
+    "method": "password+totp",
+    "statement": "I approve the platform change.",
+}
+
+
 REVOCATIONS = {
     "schema": "countersign.revocations/1",
     "issued_at": "2026-03-04T09:30:00Z",
@@ -159,6 +179,8 @@ def good(lock_document, manifest_document):
         "lock": lock_document,
         "manifest": manifest_document,
         "own-code": own_code.declaration([own_code.Declared("risk-features", "1.0", sha("e"))]),
+        "platform": platforms.of_manifest(Manifest.from_dict(manifest_document)).to_dict(),
+        "platform-decision": copy.deepcopy(PLATFORM_DECISION),
         "policy": copy.deepcopy(POLICY),
         "release": release.build(
             artifacts=sha("a"), lock=sha("b"), card=sha("c"), signature=sha("d"), reports=[("scan", sha("1"))]
@@ -235,6 +257,10 @@ def test_a_missing_or_other_member_is_refused(name, good):
         ("decision", lambda d: d.update(nonce="short")),
         ("decision", lambda d: d.update(outcome="approve_with_conditions")),
         ("decision", lambda d: d["policy"].pop("digest")),
+        ("platform", lambda d: d.update(app=[])),
+        ("platform", lambda d: d.update(base="debian")),
+        ("platform-decision", lambda d: d.update(outcome="request_changes")),
+        ("platform-decision", lambda d: d.update(images=-1)),
         ("release", lambda d: d.update(reports=[])),
         ("manifest", lambda d: d["models"][0].update(format="hdf5")),
         ("manifest", lambda d: d["models"][0].update(compiled={"engine": "treelite", "digest": sha("1")})),
@@ -261,6 +287,7 @@ def test_conditions_go_with_a_conditional_approval():
 
 
 READERS = {
+    "platform": platforms.Platform.from_dict,
     "artifacts": artifacts.parse,
     "lock": lock.Lock.from_dict,
     "manifest": Manifest.from_dict,

@@ -20,6 +20,7 @@ ADMINISTRATORS = frozenset({Role.ADMINISTRATOR})
 SCIENTISTS = frozenset({Role.SCIENTIST})
 AUDITORS = frozenset({Role.AUDITOR, Role.COMPLIANCE, Role.ADMINISTRATOR})
 BUILDERS = frozenset({Role.SCIENTIST, Role.OPERATOR})
+OPERATORS = frozenset({Role.OPERATOR, Role.ADMINISTRATOR})
 REVIEWERS = frozenset({Role.VALIDATOR, Role.COMPLIANCE})
 COMPLIANCE = frozenset({Role.COMPLIANCE})
 REBUILDERS = STAFF - {Role.CONSUMER, Role.ADMINISTRATOR}
@@ -130,6 +131,13 @@ ROUTES: dict[str, Row] = {
     "advisories.advisory": Row(STAFF, ADVISORY),
     "advisories.waive": Row(COMPLIANCE, ADVISORY),
     "advisories.end_waiver": Row(COMPLIANCE),
+    "platform.index": Row(STAFF, {}),
+    "platform.propose": Row(OPERATORS),
+    "platform.change": Row(STAFF),
+    "platform.withdraw": Row(OPERATORS),
+    "platform.pause": Row(OPERATORS),
+    "platform.resume": Row(OPERATORS),
+    "platform.retry": Row(BUILDERS),
     "audit.index": Row(AUDITORS, {}),
     "audit.entry": Row(AUDITORS, {"seq": 0}),
     "audit.proof": Row(AUDITORS),

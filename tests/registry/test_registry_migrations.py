@@ -110,6 +110,7 @@ def test_every_foreign_key_can_be_searched_from_its_end():
     small = {
         "registered_models.owner_id", "bundles.current_image_id", "builds.image_id", "builds.job_id",
         "release_requests.policy_id", "route_members.version_id", "advisory_head.bundle_id", "declared_uses.team_id", "setup_links.person_id",
+        "platform_changes.replaces_id",
     }  # fmt: skip
     bare = set()
     for table in Base.metadata.tables.values():
@@ -133,9 +134,11 @@ def test_the_wheels_of_what_was_there_are_taken_from_locks_and_bills_of_material
         image = factories.released_image(session, build, sbom={"components": components}).id
     new = ["advisory_findings", "image_wheels", "version_wheels", "wheels", "affected_packages", "advisories"]
     new += ["advisory_head", "advisory_bundles", "advisory_waivers"]
+    new += ["platform_moves", "platform_decisions", "platform_changes", "platforms"]
     with database.engine.begin() as connection:
         for table in new:
             connection.execute(sa.text(f"DROP TABLE {table}"))
+        connection.execute(sa.text("ALTER TABLE images DROP COLUMN platform"))
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '0003'"))
     schema.upgrade(database)
     assert schema.is_current(database)

@@ -75,3 +75,26 @@ def test_compliance_is_told_of_what_blocks_and_is_in_front(world):
     assert told() == ["GHSA-loop-0000-0003"]
     release(world, "uvloop@1.1")
     assert told() == [], "the one in front has another"
+
+
+def test_the_team_is_told_when_its_image_in_front_becomes_vulnerable(world):
+    """Once per bundle, with the worst; not of what is mild, waived or replaced, nor of other teams' images."""
+
+    def told(name="ana"):
+        with world.read() as session:
+            found = waiting.for_actor(session, world.actors[name])
+            return [(item.ref, item.what) for item in found if item.kind == "image"]
+
+    release(world)
+    digest = release(world)
+    assert told() == []
+    bring(world, MILD)
+    assert told() == []
+    other = advisory("GHSA-bad0-0000-0002", "numpy", severity=Severity.CRITICAL, score=9.8)
+    bring(world, MILD, BAD, other)
+    assert told() == [(digest, f"The image of payments/voice is vulnerable: {other.id} (critical) and 1 more")]
+    assert told("lea") == told("vic") == []
+    waive(world, other.id)
+    assert told() == [(digest, f"The image of payments/voice is vulnerable: {BAD.id} (high)")]
+    waive(world)
+    assert told() == []

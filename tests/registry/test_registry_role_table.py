@@ -15,6 +15,8 @@ from registry import (
     bundles,
     catalog,
     importing,
+    platform_changes,
+    platforms,
     proofs,
     reading,
     rebuilds,
@@ -24,12 +26,14 @@ from registry import (
     uploads,
     versions,
     waivers,
+    waves,
 )
 from registry import builds as baking
-from registry.errors import Forbidden, Invalid, NotFound, Stale, TokenRefused
+from registry.errors import Blocked, Forbidden, Invalid, NotFound, Stale, TokenRefused, WrongStage
 from registry.orm.account import ApiToken, Person, Role, RoleGrant
 from registry.orm.advisory import AdvisoryBundle, Waiver
 from registry.orm.image import Build, BuildState, Image, Rebuild
+from registry.orm.platform import PlatformChange
 from registry.paging import Cursor
 from registry.settings import Settings
 from tests import factories
@@ -87,6 +91,13 @@ class Scene:
     def waiver_id(self):
         return self.session.scalars(select(Waiver.id)).one()
 
+    def change(self):
+        (row,) = self.session.scalars(select(PlatformChange.id))
+        return platform_changes.get(self.session, row, actor=self.world.ops)
+
+    def move(self):
+        return waves.get(self.session, self.change(), self.image_digest(), actor=self.world.ana)
+
     def image_digest(self):
         return self.session.scalars(select(Image.digest)).one()
 
@@ -119,6 +130,8 @@ def scene(world):
                 baking.fail(session, baking.start(session, build.id), {"code": "x", "message": "no", "hint": ""})
             else:
                 factories.released_image(session, build)
+        factories.lay_platform(session)
+        factories.propose(session, world, factories.offer_platform(session))
     return world
 
 
@@ -282,6 +295,32 @@ ACTS = {
         {"cora", "carl", "max"},
     ),
     waivers.end: (lambda s, a: waivers.end(s.session, s.waiver_id(), actor=a), {"cora", "carl", "max"}),
+    # platform changes
+    approvals.signer: (lambda s, a: approvals.signer(s.session, a), REVIEWERS),
+    platforms.get: (lambda s, a: platforms.get(s.session, factories.platform().digest, actor=a), EVERYBODY),
+    platforms.listing: (lambda s, a: platforms.listing(s.session, actor=a), EVERYBODY),
+    platform_changes.propose: (
+        lambda s, a: then(Blocked, factories.propose, s.session, s.world, s.change().platform, actor=a),
+        {"ops", *ADMINISTRATORS},
+    ),
+    platform_changes.withdraw: (
+        lambda s, a: platform_changes.withdraw(s.session, s.change(), actor=a),
+        {"ops", *ADMINISTRATORS},
+    ),
+    platform_changes.get: (lambda s, a: platform_changes.get(s.session, s.change().id, actor=a), EVERYBODY),
+    platform_changes.listing: (lambda s, a: platform_changes.listing(s.session, Cursor(), actor=a), EVERYBODY),
+    platform_changes.decide: (lambda s, a: factories.sign_change(s.session, s.change(), a), REVIEWERS),
+    waves.pause: (
+        lambda s, a: then(WrongStage, waves.pause, s.session, s.change(), actor=a),
+        {"ops", *ADMINISTRATORS},
+    ),
+    waves.resume: (
+        lambda s, a: then(WrongStage, waves.resume, s.session, s.change(), actor=a),
+        {"ops", *ADMINISTRATORS},
+    ),
+    waves.retry: (lambda s, a: then(WrongStage, waves.retry, s.session, s.move(), actor=a), BUNDLERS),
+    waves.get: (lambda s, a: waves.get(s.session, s.change(), s.image_digest(), actor=a), EVERYBODY),
+    waves.listing: (lambda s, a: waves.listing(s.session, s.change(), Cursor(), actor=a), EVERYBODY),
     # audit
     proofs.search: (lambda s, a: proofs.search(s.session, proofs.Filters(), Cursor(), actor=a), AUDIENCE),
     proofs.entry: (lambda s, a: proofs.entry(s.session, 0, actor=a), AUDIENCE),
@@ -304,12 +343,16 @@ ANSWERS_BY_ACTOR = {
     "registry.lineage.hidden_parents": "is itself the question",
     "registry.bundles.visible": "narrows a query",
     "registry.reading.told_of": "tells of a version that its reader has",
+    "registry.platform_changes.to_sign": "lists by their roles, see registry.waiting",
+    "registry.platform_changes.why_not": "says in words why not",
+    "registry.recall.in_front_of": "lists by their teams, see registry.waiting",
     "registry.recall.images_of": "leaves out what they may not see",
     "registry.recall.tell": "counts what they may see",
     "registry.recall.versions_of": "leaves out what they may not see",
     "registry.recall.waiting": "lists by their roles, see registry.waiting",
     "registry.uploads.may_refer": "is itself the question",
     "registry.waiting.for_actor": "lists by their roles",
+    "registry.waves.left_behind": "lists by their roles, see registry.waiting",
 }
 """Functions that take an actor and refuse nobody, and why that is right."""
 

@@ -38,6 +38,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "builds": ("baking", "List, show and retry builds."),
     "logs": ("baking", "Print a build's log, or follow it."),
     "rebuild": ("baking", "Have an image baked anew, and compare."),
+    "platform": ("platforming", "Propose changes of what images stand on, and follow their waves."),
     "advisories": ("advising", "Import known vulnerabilities, and list what they are about."),
     "config": ("housekeeping", "Show settings and where they come from, or set one."),
     "doctor": ("housekeeping", "Find out what is wrong with the set-up."),

@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from portal.api.documents.base import Digest, Document, FullName, Link, Moment, Page, page
+from registry.advisories import Standing
 from registry.orm.advisory import AdvisoryBundle, Waiver
 from registry.orm.catalog import ModelVersion
 from registry.orm.image import Image
@@ -64,6 +65,27 @@ class WaiverDocument(Document):
     def of(cls, row: Waiver) -> "WaiverDocument":
         """From a row with its owner."""
         return cls(owner=row.owner.username, reason=row.reason, expires_at=row.expires_at)
+
+
+class StandingDocument(Document):
+    """How the exact libraries of a version or an image stand against the advisories in force."""
+
+    state: Literal["clean", "vulnerable", "stale", "unknown"]
+    blocking: list[str]
+    """Advisories at or above the limit that are not waived."""
+    open: list[str]
+    """All that are not waived."""
+    waived: list[str]
+
+    @classmethod
+    def of(cls, standing: Standing) -> "StandingDocument":
+        """From what was worked out."""
+        return cls(
+            state=standing.state,
+            blocking=sorted({known.id for known in standing.blocking}),
+            open=sorted({known.id for known in standing.open}),
+            waived=sorted({known.id for known in standing.known if known.waiver is not None}),
+        )
 
 
 class AdvisorySummary(Document):

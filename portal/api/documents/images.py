@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from portal.api.documents.account import TargetDocument
+from portal.api.documents.advisories import StandingDocument
 from portal.api.documents.base import Digest, Document, FullName, Link, Moment, Page, page
+from registry.advisories import Standing
 from registry.orm.image import Image, ImageRebuild
 from registry.orm.job import Job
 
@@ -26,6 +28,8 @@ class ImageSummary(Document):
     base: str
     """Digest of the base image, or `host`."""
     target: TargetDocument
+    platform: str | None
+    """Digest of what it stands on beside its models; null: baked before platforms were kept."""
     size: int
     """Bytes of all layers, uncompressed."""
     key_fingerprint: Digest
@@ -95,6 +99,7 @@ class ImageDocument(ImageSummary):
 
     layers: list[LayerDocument]
     smoke: SmokeDocument
+    advisories: StandingDocument
     rebuilds: list[RebuildDocument]
     """The last ten, newest first."""
 
@@ -108,12 +113,14 @@ def image_summary(image: Image) -> ImageSummary:
     return ImageSummary(**_common(image))
 
 
-def image_document(image: Image, rebuilt: Sequence[ImageRebuild]) -> ImageDocument:
+def image_document(image: Image, rebuilt: Sequence[ImageRebuild], standing: Standing) -> ImageDocument:
     """From a row with everything."""
     smoke = SmokeDocument(outcome=str(image.smoke.get("outcome", "")), summary=str(image.smoke.get("summary", "")))
     layers = [LayerDocument(diff_id=layer["diff_id"], size=layer["size"]) for layer in image.layers]
     rebuilds = [RebuildDocument.of(rebuild, image) for rebuild in rebuilt]
-    return ImageDocument(**_common(image), layers=layers, smoke=smoke, rebuilds=rebuilds)
+    return ImageDocument(
+        **_common(image), layers=layers, smoke=smoke, advisories=StandingDocument.of(standing), rebuilds=rebuilds
+    )
 
 
 def _common(image: Image) -> dict[str, Any]:
@@ -127,6 +134,7 @@ def _common(image: Image) -> dict[str, Any]:
         "reference": image.reference,
         "base": image.base,
         "target": image.target,
+        "platform": image.platform,
         "size": image.size,
         "key_fingerprint": image.key_fingerprint,
         "freed_at": image.freed_at,
@@ -139,9 +147,9 @@ class JobDocument(Document):
     """A piece of work in the queue."""
 
     id: str
-    kind: Literal["check", "bake", "rebuild", "rescan", "advisories"]
+    kind: Literal["check", "bake", "rebuild", "rescan", "advisories", "move"]
     subject: str
-    """API path of the version, build, rebuild or bundle of advisories it works on."""
+    """API path of the version, build, rebuild, bundle of advisories or platform change it works on."""
     state: Literal["queued", "running", "done", "failed"]
     attempts: int
     error: dict[str, Any] | None

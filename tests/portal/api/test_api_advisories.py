@@ -112,3 +112,29 @@ def test_a_review_tells_what_is_to_be_answered(world, ana):
     assert told.status_code == 201
     review = ana.get(f"/reviews/{request.id}").get_json()
     assert {gate["code"]: gate["state"] for gate in review["gates"]}["advisories"] == "ok"
+
+
+def test_versions_and_images_say_how_they_stand(world, caller):
+    with world.write() as session:
+        factories.approved_version(session, world)
+        build = session.scalars(select(Build)).one()
+        sbom = {"components": [{"purl": "pkg:pypi/numpy@2.4.1"}]}
+        digest = factories.released_image(session, build, sbom=sbom).digest
+    kim = caller(world.kim)
+    paths = ("/models/payments/voice/versions/1/advisories", f"/images/{digest}")
+
+    def told():
+        version, image = (kim.get(path).get_json() for path in paths)
+        assert version == image["advisories"]
+        return version
+
+    assert told() == {"state": "clean", "blocking": [], "open": [], "waived": []}
+    bad, mild = advisory("GHSA-bad", "numpy"), advisory("GHSA-mild", "numpy", severity=Severity.LOW, score=1.0)
+    with world.write() as session:
+        factories.import_advisories(session, bad, mild, actor=world.ops)
+    assert told() == {"state": "vulnerable", "blocking": [bad.id], "open": [bad.id, mild.id], "waived": []}
+    with world.write() as session:
+        found = recall.get(session, bad.id, actor=world.cora)
+        waivers.waive(session, found, actor=world.cora, owner="ana", reason="Not reachable.", days=3)
+    assert told() == {"state": "vulnerable", "blocking": [], "open": [mild.id], "waived": [bad.id]}
+    problem(kim.get("/models/payments/voice/versions/9/advisories"), 404, "not-found")

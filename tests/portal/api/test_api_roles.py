@@ -35,6 +35,8 @@ def example(world):
         review = factories.request_in_review(session, world).id
         build = session.query(Build).one()
         digest = factories.released_image(session, build).digest
+        factories.lay_platform(session)
+        platform = factories.offer_platform(session)
         version = world.version(session)
         job = factories.job_of(session, version.id).id
         known = {
@@ -50,6 +52,7 @@ def example(world):
             "job_id": job,
             "seq": 0,
             "advisory_id": "GHSA-none-0000-0000",
+            "change_id": factories.propose(session, world, platform).id,
             "rebuild_id": rebuilds.request(
                 session, builds.get_image(session, digest, actor=world.ana), actor=world.ana
             ).id,

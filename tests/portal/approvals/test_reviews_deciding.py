@@ -89,8 +89,8 @@ def test_request_changes_and_reject(world, decide, asked, outcome, after) -> Non
     ({"password": ""}, "Type your password: this is a signature."),
     ({"code": ""}, "Type the current code."),
     ({"code": "12ab56"}, "Six digits."),
-    ({"outcome": ""}, "Press one of the three buttons."),
-    ({"outcome": "sign"}, "Press one of the three buttons."),
+    ({"outcome": ""}, "Press one of the buttons."),
+    ({"outcome": "sign"}, "Press one of the buttons."),
 ])  # fmt: skip
 def test_a_form_filled_in_wrongly(world, visit, asked, overrides, says) -> None:
     browser = visit("cora")
