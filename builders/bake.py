@@ -226,7 +226,9 @@ def _plan(
             manifest.Route(
                 route["name"],
                 tuple(
-                    manifest.Member(member["ref"], member["weight"], tuple(member["bounds"]))
+                    manifest.Member(
+                        member["ref"], member["weight"], tuple(member["bounds"]), member.get("role", manifest.PRIMARY)
+                    )
                     for member in route["members"]
                 ),
             )

@@ -12,6 +12,7 @@ from registry.orm.account import Person, Team
 from registry.orm.advisory import AdvisoryBundle, Waiver
 from registry.orm.approval import ReleaseRequest
 from registry.orm.catalog import ModelVersion, RegisteredModel
+from registry.orm.experiment import Experiment
 from registry.orm.image import Build, Bundle, Image
 
 
@@ -42,6 +43,9 @@ _FOUND: Mapping[str, Callable[[], Select[*tuple[Any, ...]]]] = {
     "build": lambda: select(Build.id, Bundle.full_name).join(Bundle, Bundle.id == Build.bundle_id),
     "image": lambda: select(Image.id, Image.digest),
     "advisories": lambda: select(AdvisoryBundle.id, AdvisoryBundle.digest),
+    "experiment": lambda: select(Experiment.id, Bundle.full_name, Experiment.route).join(
+        Bundle, Bundle.id == Experiment.bundle_id
+    ),
     "waiver": lambda: select(Waiver.id, Waiver.advisory),
 }
 

@@ -8,14 +8,14 @@ from typing import Literal
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
-from registry import access, jobs, recall
+from registry import access, experiments, jobs, recall
 from registry.access import Actor, Permission
 from registry.orm.account import Person, RoleGrant
 from registry.orm.approval import Decision, ReleaseRequest, RequestState
 from registry.orm.catalog import ModelVersion, RegisteredModel, Stage
 from registry.orm.image import Build, BuildState, Bundle
 
-Kind = Literal["review", "version", "build", "role", "advisory"]
+Kind = Literal["review", "version", "build", "role", "advisory", "experiment"]
 MOST = 25
 
 
@@ -25,7 +25,7 @@ class Waiting:
 
     kind: Kind
     ref: str
-    """Identifies the object for a link: request id, ``team/model:3``, build id, username, or advisory id."""
+    """Identifies the object for a link: request id, ``team/model:3``, build id, username, advisory id, or bundle."""
     what: str
     next_step: str
     since: datetime
@@ -47,7 +47,7 @@ def for_actor(session: Session, actor: Actor) -> list[Waiting]:
     if actor.roles & access.ROLES[Permission.PUSH]:
         found += _versions(session, actor)
     if actor.roles & access.ROLES[Permission.BAKE]:
-        found += _builds(session, actor)
+        found += [*_builds(session, actor), *_experiments(session, actor)]
     if actor.roles & access.ROLES[Permission.ADMINISTER]:
         found += _roles(session, actor)
     if actor.roles & access.ROLES[Permission.WAIVE]:
@@ -162,6 +162,19 @@ def _advisories(session: Session, actor: Actor) -> Sequence[Waiting]:
         )
         for item in recall.waiting(session, actor=actor, most=MOST)
         if item.found_at is not None
+    ]
+
+
+def _experiments(session: Session, actor: Actor) -> Sequence[Waiting]:
+    return [
+        Waiting(
+            "experiment",
+            item.bundle.full_name,
+            f"The experiment on route {item.route} of {item.bundle.full_name} has ended",
+            "Take its split out of the routes, and bake." if item.concluded_at else "Say what came of it.",
+            item.ends_at,
+        )
+        for item in experiments.waiting(session, actor=actor, most=MOST)
     ]
 
 

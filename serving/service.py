@@ -89,7 +89,8 @@ class Service:
         """Of the version named, else of the route's first: the one a reader of the manifest sees first."""
         found = self._route(route)
         chosen = found.named(version) if version else next(iter(found.versions.values()))
-        revoked = [item.name for item in found.versions.values() if item.revoked]
+        revoked = [item.name for item in found.every.values() if item.revoked]
+        shadows = {item.name: item.weight for item in found.shadows.values()}
         return {
             "name": route,
             "versions": list(found.versions),
@@ -99,7 +100,8 @@ class Service:
                 "version": chosen.name,
                 "release_digest": chosen.model.release_digest,
                 "weights": found.weights,
-                "bounds": {item.name: list(item.bounds) for item in found.versions.values()},
+                **({"shadows": shadows} if shadows else {}),
+                "bounds": {item.name: list(item.bounds) for item in found.every.values()},
                 **({"revoked": revoked} if revoked else {}),
             },
         }

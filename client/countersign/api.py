@@ -10,6 +10,7 @@ import requests
 from countersign import models
 from countersign.advisories import Advisory, AdvisoryBundle
 from countersign.errors import NotFound, UnexpectedAnswer
+from countersign.experiments import Experiment
 from countersign.refs import Ref
 from countersign.transport import FileBody, Transport
 
@@ -199,6 +200,19 @@ class Api:
 
     def roll_back(self, name: str, current: str) -> models.Bundle:
         return models.Bundle.from_wire(_json(self._post(f"{_bundle(name)}/rollback", {"current": current})))
+
+    def experiments(self, name: str) -> Iterator[Experiment]:
+        return (Experiment.from_wire(item) for item in self._pages(f"{_bundle(name)}/experiments", {}))
+
+    def start_experiment(self, name: str, content: Mapping[str, Any]) -> Experiment:
+        return Experiment.from_wire(_json(self._post(f"{_bundle(name)}/experiments", dict(content))))
+
+    def end_experiment(self, experiment_id: str) -> Experiment:
+        return Experiment.from_wire(_json(self._post(f"{_V1}/experiments/{quote(experiment_id, safe='')}/end", {})))
+
+    def conclude_experiment(self, experiment_id: str, result: str) -> Experiment:
+        where = f"{_V1}/experiments/{quote(experiment_id, safe='')}/conclusion"
+        return Experiment.from_wire(_json(self._post(where, {"result": result})))
 
     def image(self, digest: str) -> models.Image:
         return models.Image.from_wire(self._get(f"{_V1}/images/{quote(digest, safe='')}"))

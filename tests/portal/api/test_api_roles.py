@@ -49,6 +49,7 @@ def example(world):
             "build_id": build.id,
             "job_id": job,
             "seq": 0,
+            "experiment_id": "0" * 32,
             "advisory_id": "GHSA-none-0000-0000",
             "rebuild_id": rebuilds.request(
                 session, builds.get_image(session, digest, actor=world.ana), actor=world.ana
