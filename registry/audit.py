@@ -70,6 +70,7 @@ class Action(enum.StrEnum):
     VERSION_WITHDRAWN = "version:withdrawn"
     VERSION_APPROVED = "version:approved"
     VERSION_REJECTED = "version:rejected"
+    VERSION_REVOKED = "version:revoked"
     CHANGES_REQUESTED = "request:changes_requested"
     COMMENTED = "request:commented"
     NOTICE_ANSWERED = "request:notice_answered"

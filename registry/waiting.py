@@ -8,14 +8,14 @@ from typing import Literal
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
-from registry import access, experiments, jobs, recall
+from registry import access, experiments, jobs, recall, revoking
 from registry.access import Actor, Permission
 from registry.orm.account import Person, RoleGrant
 from registry.orm.approval import Decision, ReleaseRequest, RequestState
 from registry.orm.catalog import ModelVersion, RegisteredModel, Stage
 from registry.orm.image import Build, BuildState, Bundle
 
-Kind = Literal["review", "version", "build", "role", "advisory", "experiment"]
+Kind = Literal["review", "version", "build", "role", "advisory", "bundle"]
 MOST = 25
 
 
@@ -47,7 +47,9 @@ def for_actor(session: Session, actor: Actor) -> list[Waiting]:
     if actor.roles & access.ROLES[Permission.PUSH]:
         found += _versions(session, actor)
     if actor.roles & access.ROLES[Permission.BAKE]:
-        found += [*_builds(session, actor), *_experiments(session, actor)]
+        found += [*_builds(session, actor), *_experiments(session, actor), *_revoked_in_front(session, actor)]
+    if actor.roles & access.ROLES[Permission.READ] and actor.teams:
+        found += _revoked_uses(session, actor)
     if actor.roles & access.ROLES[Permission.ADMINISTER]:
         found += _roles(session, actor)
     if actor.roles & access.ROLES[Permission.WAIVE]:
@@ -168,13 +170,39 @@ def _advisories(session: Session, actor: Actor) -> Sequence[Waiting]:
 def _experiments(session: Session, actor: Actor) -> Sequence[Waiting]:
     return [
         Waiting(
-            "experiment",
+            "bundle",
             item.bundle.full_name,
             f"The experiment on route {item.route} of {item.bundle.full_name} has ended",
             "Take its split out of the routes, and bake." if item.concluded_at else "Say what came of it.",
             item.ends_at,
         )
         for item in experiments.waiting(session, actor=actor, most=MOST)
+    ]
+
+
+def _revoked_in_front(session: Session, actor: Actor) -> Sequence[Waiting]:
+    return [
+        Waiting(
+            "bundle",
+            bundle.full_name,
+            f"The current image of {bundle.full_name} holds {version.model.full_name}:{version.number}, which was revoked",
+            "Roll back, or take it out of the routes and bake; then run that image.",
+            version.stage_since,
+        )
+        for bundle, version in revoking.in_front(session, actor=actor, most=MOST)
+    ]
+
+
+def _revoked_uses(session: Session, actor: Actor) -> Sequence[Waiting]:
+    return [
+        Waiting(
+            "version",
+            f"{version.model.full_name}:{version.number}",
+            f"Version {version.number} of {version.model.full_name}, which your team uses, was revoked",
+            "Stop using it; its page says why, and the model's page what is approved.",
+            version.stage_since,
+        )
+        for version in revoking.used(session, actor=actor, most=MOST)
     ]
 
 

@@ -4,14 +4,13 @@ from uuid import UUID
 
 from flask import g
 
-from portal import db
+from portal import confirming, db
 from portal.approvals.forms import DecisionForm
 from portal.installation import here
 from registry import accounts, approvals, signing_in
-from registry.errors import BadCredentials, CodeRefused, LockedOut, StaleReview
+from registry.errors import CodeRefused, StaleReview
 from registry.orm.approval import Decision, Outcome, ReleaseRequest, RequestState
 
-METHOD = "password+totp"
 DONE = {
     Outcome.REQUEST_CHANGES: "You asked for changes; the version is open again.",
     Outcome.REJECT: "You rejected it. A new version can follow.",
@@ -23,7 +22,7 @@ def sign(request_id: UUID, form: DecisionForm) -> bool:
     if form.wanted is None:
         form.outcome.errors = ["Press one of the three buttons."]
         return False
-    if not _is_their_password(form):
+    if not confirming.is_their_password(form):
         return False
     if form.attempt(_decide, request_id, form, form.wanted):
         return True
@@ -32,7 +31,7 @@ def sign(request_id: UUID, form: DecisionForm) -> bool:
         form.result = stands
         return True
     if isinstance(form.refusal, CodeRefused):
-        _count_failure()
+        confirming.count_failure()
     return False
 
 
@@ -43,32 +42,6 @@ def said(decision: Decision) -> str:
     if db.session().get_one(ReleaseRequest, decision.request_id).state is RequestState.APPROVED:
         return "Signed. Yours was the last signature needed: the version is released, and its images are being built."
     return "Signed. Another person must sign too before it is released."
-
-
-def _is_their_password(form: DecisionForm) -> bool:
-    """Check before the unit that writes is opened: hashing is too slow to hold the writer's lock."""
-    try:
-        with db.reading() as unit:
-            signing_in.check_password(unit, g.actor.name, form.password.data or "")
-    except LockedOut as error:
-        form.refuse(LockedOut("you are locked out after too many failures", hint=f"{error.hint} Nothing was signed."))
-        return False
-    except BadCredentials:
-        _count_failure()
-        form.refuse(
-            BadCredentials(
-                "that is not your password",
-                hint="Nothing was signed; your text is kept.",
-                errors=[("/password", "Type it again.")],
-            )
-        )
-        return False
-    return True
-
-
-def _count_failure() -> None:
-    with db.separate() as unit:
-        signing_in.note_failure(unit, g.actor.name)
 
 
 def _decide(request_id: UUID, form: DecisionForm, outcome: Outcome) -> Decision:
@@ -87,7 +60,7 @@ def _decide(request_id: UUID, form: DecisionForm, outcome: Outcome) -> Decision:
         reason=form.reason.data or "",
         seen_release=form.seen_release.data or "",
         seen_dossier=form.seen_dossier.data or "",
-        method=METHOD,
+        method=confirming.METHOD,
     )
 
 

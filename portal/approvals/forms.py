@@ -1,13 +1,14 @@
 """What a reviewer states; who may decide is the domain's business."""
 
-from wtforms import HiddenField, PasswordField, StringField, TextAreaField
-from wtforms.validators import DataRequired, InputRequired, Length, Regexp
+from wtforms import HiddenField, StringField, TextAreaField
+from wtforms.validators import DataRequired, InputRequired, Length
 
+from portal.confirming import ConfirmedForm
 from portal.forms import Form
 from registry.orm.approval import Outcome
 
 
-class DecisionForm(Form):
+class DecisionForm(ConfirmedForm):
     """A decision: the digests of what was read, the reason, and proof of who signs."""
 
     decision_id = HiddenField()
@@ -17,12 +18,6 @@ class DecisionForm(Form):
         "Why?",
         validators=[DataRequired("Say what you relied on."), Length(max=4000, message="At most 4,000 characters.")],
         description="Name the evaluation you relied on. Stored beside the audit log and shown to examiners.",
-    )
-    password = PasswordField("Your password", validators=[InputRequired("Type your password: this is a signature.")])
-    code = StringField(
-        "One-time code",
-        validators=[InputRequired("Type the current code."), Regexp(r"^[\d ]{6,9}$", message="Six digits.")],
-        description="From your authenticator app. A code signs one decision only.",
     )
     outcome = StringField("Decision", validators=[InputRequired("Press one of the three buttons.")])
 

@@ -98,6 +98,7 @@ ROUTES: dict[str, Row] = {
     "catalog.file": Row(SCIENTISTS | REVIEWERS, lambda facts: {**version(facts), "path": "sample.jsonl"}),
     "catalog.submit": Row(SCIENTISTS),
     "catalog.withdraw": Row(SCIENTISTS, lambda facts: {**facts["model"], "ref": "2"}),
+    "catalog.revoke": Row(COMPLIANCE, version),
     "catalog.retry": Row(SCIENTISTS, version),
     "catalog.tag": Row(SCIENTISTS, version),
     "catalog.remove_alias": Row(SCIENTISTS, lambda facts: {**facts["model"], "alias": "champion"}),

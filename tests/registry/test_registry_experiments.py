@@ -43,7 +43,7 @@ def state(world, experiment_id):
 
 def items(world, actor):
     with world.read() as session:
-        return [item for item in waiting.for_actor(session, actor) if item.kind == "experiment"]
+        return [item for item in waiting.for_actor(session, actor) if item.kind == "bundle"]
 
 
 def test_it_runs_ends_and_is_concluded(world, split):

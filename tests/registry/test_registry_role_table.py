@@ -21,6 +21,7 @@ from registry import (
     reading,
     rebuilds,
     recall,
+    revoking,
     signing_in,
     tokens,
     uploads,
@@ -232,6 +233,10 @@ ACTS = {
     ),
     versions.tag: (lambda s, a: versions.tag(s.session, s.version(3), "note", "x", actor=a), TEAM),
     versions.retry_checks: (lambda s, a: versions.retry_checks(s.session, s.version(2), actor=a), TEAM),
+    revoking.revoke: (
+        lambda s, a: revoking.revoke(s.session, s.version(5), actor=a, reason="It was wrong.", method="test"),
+        {"cora", "carl", "max"},
+    ),
     # review
     approvals.submit: (
         lambda s, a: approvals.submit(s.session, s.version(3), actor=a, note="", terms=TERMS),
@@ -339,6 +344,9 @@ ANSWERS_BY_ACTOR = {
     "registry.recall.versions_of": "leaves out what they may not see",
     "registry.recall.waiting": "lists by their roles, see registry.waiting",
     "registry.experiments.waiting": "lists by their teams, see registry.waiting",
+    "registry.revoking.images_of": "leaves out what they may not see",
+    "registry.revoking.in_front": "lists by their teams, see registry.waiting",
+    "registry.revoking.used": "lists by their teams, see registry.waiting",
     "registry.routes.rows": "part of making and changing a bundle",
     "registry.uploads.may_refer": "is itself the question",
     "registry.waiting.for_actor": "lists by their roles",
