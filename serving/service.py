@@ -185,7 +185,7 @@ def _tensors(signature: Signature) -> dict[str, Any]:
         if item.categories is not None:
             parameters["categories"] = list(item.categories)
         if item.content_type is not None:
-            parameters["content_type"] = item.content_type
+            parameters |= {"content_type": item.content_type, "unit": "us", "zone": item.zone}
         if item.columns is not None:
             parameters["columns"] = list(item.columns)
         inputs.append(

@@ -38,6 +38,22 @@ def test_a_shadow_is_said_in_one_way_only_and_no_version_that_answers(manifest_d
         Manifest.from_dict(manifest_document)
 
 
+def test_only_dates_have_a_time_zone(manifest_document):
+    signature = manifest_document["models"][0]["signature"]
+    signature["layout"] = "frame"
+    signature["inputs"][0] |= {"content_type": "datetime", "zone": "Europe/Zurich"}
+    read = Manifest.from_dict(manifest_document)
+    assert read.models[0].signature.inputs[0].zone == "Europe/Zurich"
+    assert read.to_dict() == manifest_document
+    signature["inputs"][0]["zone"] = "Zurich; drop"
+    with pytest.raises(ManifestError, match="a time zone such as"):
+        Manifest.from_dict(manifest_document)
+    signature["inputs"][0]["zone"] = "+01:00"
+    del signature["inputs"][0]["content_type"]
+    with pytest.raises(ManifestError, match="only dates have a time zone"):
+        Manifest.from_dict(manifest_document)
+
+
 def test_the_host_can_be_the_base(manifest_document):
     manifest_document["base"] = "host"
     assert Manifest.from_dict(manifest_document).base == "host"
