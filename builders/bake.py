@@ -272,7 +272,9 @@ def _plan(
             manifest.Route(
                 route["name"],
                 tuple(
-                    manifest.Member(member["ref"], member["weight"], tuple(member["bounds"]))
+                    manifest.Member(
+                        member["ref"], member["weight"], tuple(member["bounds"]), member.get("role", manifest.PRIMARY)
+                    )
                     for member in route["members"]
                 ),
             )

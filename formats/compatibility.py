@@ -62,6 +62,9 @@ def _input_breaks(old: Input, new: Input) -> Iterator[str]:
         yield f"{what} had the shape {list(old.shape)} and has {list(new.shape)}."
     if old.content_type != new.content_type:
         yield f"{what} was {old.content_type or 'text'} and is {new.content_type or 'text'}."
+    elif (old.zone is None) != (new.zone is None):
+        kinds = ["times without a zone" if item.zone is None else "times with a zone" for item in (old, new)]
+        yield f"{what} was of {kinds[0]} and is of {kinds[1]}."
     if old.nullable and not new.nullable:
         yield f"{what} could be empty and cannot any more."
     if new.categories is not None and (gone := _without(old.categories or (), new.categories)):

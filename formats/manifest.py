@@ -18,6 +18,8 @@ from .signature import Signature
 SCHEMA = "countersign.manifest/1"
 PAYLOAD_TYPE = "application/vnd.countersign.manifest+json"
 HOST_BASE = "host"  # the base of an archive that runs on the host's interpreter, without an image below it
+PRIMARY, SHADOW = "primary", "shadow"
+"""What a member of a route does: answer, or be asked a copy of requests whose answers nobody gets."""
 FORMATS = ("joblib", "pickle", "skops", "onnx", "lightgbm", "xgboost")
 ENGINES = ("arrays", "onnx")
 """What answers for a compiled model: arrays by our own code, or graphs by ONNX Runtime beside it."""
@@ -122,19 +124,29 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A version on a route. ``weight`` is a share of 100; ``bounds`` are the weights that the approval allows."""
+    """A version on a route. ``weight`` is a share of 100; ``bounds`` are the weights that the approval allows.
+
+    The weight of a shadow is the share of the route's requests that are copied to it. ``role`` stands in the file for shadows
+    only, so that a manifest without them is, byte for byte, what it was before there were any.
+    """
 
     ref: str
     weight: int
     bounds: tuple[int, int]
+    role: str = PRIMARY
+
+    @property
+    def shadow(self) -> bool:
+        return self.role == SHADOW
 
     def to_dict(self) -> dict[str, Any]:
-        return {"ref": self.ref, "weight": self.weight, "bounds": list(self.bounds)}
+        role = {"role": self.role} if self.shadow else {}
+        return {"ref": self.ref, "weight": self.weight, "bounds": list(self.bounds), **role}
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A public name and the versions that answer for it, in the order that sticky routing counts them."""
+    """A public name and the versions that answer for it, in the order that sticky routing counts them; and their shadows."""
 
     name: str
     members: tuple[Member, ...]
@@ -324,18 +336,21 @@ def _route(node: Node) -> Route:
     fields = node.fields(("name", "members"))
     members = tuple(_member(item) for item in fields["members"].items(least=1))
     _once([member.ref for member in members], fields["members"])
-    if sum(member.weight for member in members) == 0:
+    if sum(member.weight for member in members if not member.shadow) == 0:
         raise fields["members"].fail("every weight is 0, so no version would answer: give one a weight")
     return Route(fields["name"].text(NAME, "a route name: a-z, 0-9 and -, at most 63"), members)
 
 
 def _member(node: Node) -> Member:
-    fields = node.fields(("ref", "weight", "bounds"))
+    fields = node.fields(("ref", "weight", "bounds"), ("role",))
     low, high = (bound.integer(most=100) for bound in fields["bounds"].items(least=2, most=2))
     weight = fields["weight"].integer(most=100)
     if not low <= weight <= high:
         raise fields["weight"].expected(f"a weight within its bounds, {low} to {high}")
-    return Member(fields["ref"].text(), weight, (low, high))
+    role = (
+        fields["role"].one_of((SHADOW,)) if "role" in fields else PRIMARY
+    )  # written for shadows only: one way to say it
+    return Member(fields["ref"].text(), weight, (low, high), role)
 
 
 def _files(node: Node) -> tuple[File, ...]:

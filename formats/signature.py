@@ -2,7 +2,8 @@
 
 Layouts: `text` has the one input `text` (BYTES, [-1]); `matrix` the one input `input` (FP64, [-1, n]), for estimators fitted
 without feature names; `frame` has one input per column, in the order the estimator was trained with. Dates, for which the
-protocol has no datatype, are BYTES with the content type `datetime`: ISO 8601, without a time zone.
+protocol has no datatype, are BYTES with the content type `datetime`: ISO 8601 to the microsecond. A column without a `zone` takes
+local times without an offset; one with it takes moments, with any offset, and the model sees them in that zone.
 """
 
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ DATATYPES = (
 )  # fmt: skip
 
 CONTENT_TYPES = ("datetime",)
+ZONE = r"[A-Za-z][A-Za-z0-9_+/-]{1,63}|[+-][0-9]{2}:[0-9]{2}"
 
 Label = str | int | float | bool
 
@@ -33,6 +35,7 @@ class Input:
 
     :param categories: all values the column may take.
     :param content_type: what the BYTES of a column mean, when it is not text: one of `CONTENT_TYPES`.
+    :param zone: of dates that are moments, the time zone in which the model sees them: `Europe/Zurich`, `UTC` or `+01:00`.
     :param columns: of a matrix, what its sample calls the columns, in their order.
     """
 
@@ -43,6 +46,7 @@ class Input:
     categories: tuple[Label, ...] | None = None
     content_type: str | None = None
     columns: tuple[str, ...] | None = None
+    zone: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         value: dict[str, Any] = {
@@ -55,6 +59,8 @@ class Input:
             value["categories"] = list(self.categories)
         if self.content_type is not None:
             value["content_type"] = self.content_type
+        if self.zone is not None:
+            value["zone"] = self.zone
         if self.columns is not None:
             value["columns"] = list(self.columns)
         return value
@@ -62,7 +68,7 @@ class Input:
     @classmethod
     def from_dict(cls, value: Any, path: str = "") -> "Input":
         """:raises ShapeError: naming the place below ``path``."""
-        optional = ("categories", "content_type", "columns")
+        optional = ("categories", "content_type", "columns", "zone")
         fields = Node(value, path).fields(("name", "datatype", "shape", "nullable"), optional)
         made = cls(
             name=fields["name"].text(),
@@ -72,9 +78,12 @@ class Input:
             categories=_labels(fields["categories"]) if "categories" in fields else None,
             content_type=fields["content_type"].one_of(CONTENT_TYPES) if "content_type" in fields else None,
             columns=tuple(item.text() for item in fields["columns"].items()) if "columns" in fields else None,
+            zone=fields["zone"].text(ZONE, "a time zone such as Europe/Zurich or +01:00") if "zone" in fields else None,
         )
         if made.content_type is not None and made.datatype != "BYTES":
             raise fields["content_type"].fail(f"only BYTES has a content type, this is {made.datatype}")
+        if made.zone is not None and made.content_type != "datetime":
+            raise fields["zone"].fail("only dates have a time zone")
         if made.columns is not None and (len(made.columns), len(set(made.columns))) != (made.shape[-1],) * 2:
             raise fields["columns"].expected(f"{made.shape[-1]} different names, as the shape says")
         return made

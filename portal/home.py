@@ -55,6 +55,9 @@ def address(item: waiting.Waiting) -> str:
         return url_for("approvals.review", request_id=UUID(item.ref))
     if item.kind == "build":
         return url_for("builds.build", build_id=UUID(item.ref))
+    if item.kind == "bundle":
+        team, _, name = item.ref.partition("/")
+        return url_for("bundles.bundle", team=team, name=name)
     if item.kind == "advisory":
         return url_for("advisories.advisory", advisory_id=item.ref)
     if item.kind == "image":

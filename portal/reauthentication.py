@@ -1,4 +1,4 @@
-"""Signing: the form of every decision, and the one way to re-authenticate the person and decide, in one request.
+"""Re-authentication: who is signed in types password and one-time code once more, and one request checks them and acts.
 
 Refusals come back in the form, with its text kept.
 """
@@ -24,20 +24,25 @@ METHOD = "password+totp"
 Signed = TypeVar("Signed", Decision, PlatformDecision)
 
 
-class SigningForm(Form):
-    """The reason, and proof of who signs."""
+class ConfirmedForm(Form):
+    """A form that a person signs."""
+
+    password = PasswordField("Your password", validators=[InputRequired("Type your password: this is a signature.")])
+    code = StringField(
+        "One-time code",
+        validators=[InputRequired("Type the current code."), Regexp(r"^[\d ]{6,9}$", message="Six digits.")],
+        description="From your authenticator app. A code signs one decision only.",
+    )
+
+
+class SigningForm(ConfirmedForm):
+    """A decision: the reason, and the button that was pressed."""
 
     decision_id = HiddenField()
     reason = TextAreaField(
         "Why?",
         validators=[DataRequired("Say what you relied on."), Length(max=4000, message="At most 4,000 characters.")],
         description="Name the evaluation you relied on. Stored beside the audit log and shown to examiners.",
-    )
-    password = PasswordField("Your password", validators=[InputRequired("Type your password: this is a signature.")])
-    code = StringField(
-        "One-time code",
-        validators=[InputRequired("Type the current code."), Regexp(r"^[\d ]{6,9}$", message="Six digits.")],
-        description="From your authenticator app. A code signs one decision only.",
     )
     outcome = StringField("Decision", validators=[InputRequired("Press one of the buttons.")])
 
@@ -47,26 +52,47 @@ class SigningForm(Form):
         return next((outcome for outcome in Outcome if outcome.value == self.outcome.data), None)
 
 
+def confirm(
+    form: ConfirmedForm, act: Callable[[], Any], *, purpose: str, stands: Callable[[], Any] = lambda: None
+) -> bool:
+    """Whether ``act`` was done by who is signed in, its result in ``form.result``; if not, ``form`` says why.
+
+    :param purpose: what the one-time code is spent on.
+    :param stands: what an earlier press of the same button has done, if it has: the second is answered like it.
+    """
+    if not _is_their_password(form):
+        return False
+    if form.attempt(_spend_and_act, form, purpose, act):
+        return True
+    if (done := stands()) is not None:
+        form.result = done
+        return True
+    if isinstance(form.refusal, CodeRefused):
+        _count_failure()
+    return False
+
+
 def sign(form: SigningForm, kind: type[Signed], decide: Callable[[UUID, Outcome], Signed]) -> bool:
     """Whether the decision stands; if not, ``form`` says why.
 
     :param kind: its table.
     :param decide: stores it, under the id that the form was given.
     """
-    if form.wanted is None:
+    wanted, decision_id = form.wanted, _decision_id(form)
+    if wanted is None:
         form.outcome.errors = ["Press one of the buttons."]
         return False
-    if not _is_their_password(form):
+    if decision_id is None:
+        form.refuse(
+            StaleReview("this page does not say which decision it is", hint="It is read anew below; decide again.")
+        )
         return False
-    if form.attempt(_decide, form, form.wanted, decide):
-        return True
-    if (stands := _recorded(form, kind)) is not None:
-        # The button was pressed twice: the first press signed, and the second is answered like it.
-        form.result = stands
-        return True
-    if isinstance(form.refusal, CodeRefused):
-        _count_failure()
-    return False
+    return confirm(
+        form,
+        lambda: decide(decision_id, wanted),
+        purpose="decide",
+        stands=lambda: _recorded(decision_id, kind),
+    )
 
 
 def pieces(statement: str) -> list[str]:
@@ -74,7 +100,7 @@ def pieces(statement: str) -> list[str]:
     return re.split(r"(sha256:[0-9a-f]{64})", statement)
 
 
-def _is_their_password(form: SigningForm) -> bool:
+def _is_their_password(form: ConfirmedForm) -> bool:
     """Check before the unit that writes is opened: hashing is too slow to hold the writer's lock."""
     try:
         with db.reading() as unit:
@@ -100,13 +126,11 @@ def _count_failure() -> None:
         signing_in.note_failure(unit, g.actor.name)
 
 
-def _decide(form: SigningForm, outcome: Outcome, decide: Callable[[UUID, Outcome], Any]) -> Any:
+def _spend_and_act(form: ConfirmedForm, purpose: str, act: Callable[[], Any]) -> Any:
     session = db.session()
-    if (decision_id := _decision_id(form)) is None:
-        raise StaleReview("this page does not say which decision it is", hint="It is read anew below; decide again.")
     person = accounts.load_person(session, person_id=g.actor.person_id)
-    signing_in.spend_code(session, person, form.code.data or "", purpose="decide", keys=here().vault)
-    return decide(decision_id, outcome)
+    signing_in.spend_code(session, person, form.code.data or "", purpose=purpose, keys=here().vault)
+    return act()
 
 
 def _decision_id(form: SigningForm) -> UUID | None:
@@ -116,10 +140,8 @@ def _decision_id(form: SigningForm) -> UUID | None:
         return None
 
 
-def _recorded(form: SigningForm, kind: type[Signed]) -> Signed | None:
+def _recorded(decision_id: UUID, kind: type[Signed]) -> Signed | None:
     """Return this very decision by this person, if an earlier press stored it."""
-    if (decision_id := _decision_id(form)) is None:
-        return None
     with db.reading() as unit:
         found = unit.get(kind, decision_id)
         return found if found is not None and found.person_id == g.actor.person_id else None

@@ -24,6 +24,7 @@ class Permission(enum.StrEnum):
     OPERATE = "operate"
     IMPORT_ADVISORIES = "import_advisories"
     WAIVE = "waive"
+    REVOKE = "revoke"
     CHANGE_PLATFORM = "change_platform"
     ADMINISTER = "administer"
     MANAGE_TOKENS = "manage_tokens"
@@ -44,6 +45,7 @@ ROLES: dict[Permission, frozenset[Role]] = {
     Permission.OPERATE: frozenset({Role.OPERATOR, Role.ADMINISTRATOR}),
     Permission.IMPORT_ADVISORIES: frozenset({Role.OPERATOR, Role.ADMINISTRATOR}),
     Permission.WAIVE: frozenset({Role.COMPLIANCE}),
+    Permission.REVOKE: frozenset({Role.COMPLIANCE}),
     Permission.CHANGE_PLATFORM: frozenset({Role.OPERATOR, Role.ADMINISTRATOR}),
     Permission.ADMINISTER: frozenset({Role.ADMINISTRATOR}),
     Permission.MANAGE_TOKENS: ANYONE,

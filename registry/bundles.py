@@ -11,30 +11,12 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload, load_only
 from formats import canonical
 from registry import access, accounts, audit, catalog, clock, compare, jobs, names, paging
 from registry.access import SYSTEM, Actor, Permission
-from registry.errors import AlreadyExists, Blocked, Invalid, NotFound, WrongStage
+from registry.errors import AlreadyExists, Blocked, NotFound, WrongStage
 from registry.locking import lock
-from registry.orm.catalog import RELEASED, Alias, DeclaredUse, ModelVersion, RegisteredModel
-from registry.orm.image import Build, BuildState, Bundle, Image, Rebuild, RouteMember
+from registry.orm.catalog import RELEASED, Alias, ModelVersion, RegisteredModel
+from registry.orm.image import Build, BuildState, Bundle, Image, MemberRole, Rebuild, RouteMember
 from registry.orm.job import JobKind
-
-
-@dataclass(frozen=True)
-class MemberSpec:
-    """One share of a route as a person writes it: a pinned ``team/model:3``, or a model and what to follow."""
-
-    model: str
-    weight: int
-    number: int | None = None
-    follow: str | None = None
-    bounds: tuple[int, int] = (0, 100)
-
-
-@dataclass(frozen=True)
-class RouteSpec:
-    """A public name and its shares."""
-
-    name: str
-    members: Sequence[MemberSpec]
+from registry.routes import RouteSpec, describe, plain, rows
 
 
 def create(
@@ -51,9 +33,9 @@ def create(
     bundle = Bundle(team_id=team.id, name=name, full_name=full_name, rebuild=rebuild, created_by=actor.ref)
     session.add(bundle)
     session.flush()
-    session.add_all(_members(session, bundle, routes, actor=actor))
+    session.add_all(rows(session, bundle, routes, actor=actor))
     audit.record(
-        session, audit.Action.BUNDLE_CREATED, actor=actor, subject=bundle, name=full_name, routes=_plain(routes)
+        session, audit.Action.BUNDLE_CREATED, actor=actor, subject=bundle, name=full_name, routes=plain(routes)
     )
     session.flush()
     session.expire(bundle, ["members"])
@@ -131,115 +113,17 @@ def change(
     access.require(actor, Permission.EDIT_BUNDLE, team_id=bundle.team_id)
     lock(session, bundle)
     catalog.require_revision(bundle.revision, expected, what=f"bundle {bundle.full_name}")
-    before = [_describe(member) for member in bundle.members]
-    fresh = _members(session, bundle, routes, actor=actor)
+    before = [describe(member) for member in bundle.members]
+    fresh = rows(session, bundle, routes, actor=actor)
     for member in bundle.members:
         session.delete(member)
     session.flush()
     session.add_all(fresh)
     bundle.rebuild = rebuild
     bundle.changed_at = clock.now()  # the row itself must change, so that its revision does
-    audit.record(
-        session, audit.Action.BUNDLE_CHANGED, actor=actor, subject=bundle, before=before, routes=_plain(routes)
-    )
+    audit.record(session, audit.Action.BUNDLE_CHANGED, actor=actor, subject=bundle, before=before, routes=plain(routes))
     session.flush()
     session.expire(bundle, ["members"])
-
-
-def _members(session: Session, bundle: Bundle, routes: Sequence[RouteSpec], *, actor: Actor) -> list[RouteMember]:
-    """Check the routes and make their rows.
-
-    :raises Invalid: no route, a name twice, weights that do not add up to 100, a member that is both or neither.
-    """
-    if not routes or len({route.name for route in routes}) != len(routes):
-        raise Invalid(
-            "a bundle has one or more routes with different names", errors=[("/routes", "missing or doubled")]
-        )
-    rows: list[RouteMember] = []
-    for place, route in enumerate(routes):
-        pointer = f"/routes/{place}"
-        names.slug(route.name, what="route", pointer=f"{pointer}/name")
-        total = sum(member.weight for member in route.members)
-        if total != 100:
-            raise Invalid(
-                f"the weights of route {route.name} add up to {total}",
-                hint="They are per cent: make them 100.",
-                errors=[(f"{pointer}/members", "weights must add up to 100")],
-            )
-        rows += [
-            _member(
-                session,
-                bundle,
-                route.name,
-                spec,
-                len(rows) + offset,
-                actor=actor,
-                pointer=f"{pointer}/members/{offset}",
-            )
-            for offset, spec in enumerate(route.members)
-        ]
-    return rows
-
-
-def _member(
-    session: Session, bundle: Bundle, route: str, spec: MemberSpec, position: int, *, actor: Actor, pointer: str
-) -> RouteMember:
-    if (spec.number is None) == (spec.follow is None):
-        raise Invalid(
-            "a member names a version or what to follow, one of the two", errors=[(pointer, "one of version, follow")]
-        )
-    low, high = spec.bounds
-    if not 0 <= low <= spec.weight <= high <= 100:
-        raise Invalid(
-            f"weight {spec.weight} is not within its bounds {low} to {high}",
-            hint="0 <= lower <= weight <= upper <= 100.",
-            errors=[(pointer, "weight outside its bounds")],
-        )
-    model = catalog.get_model(session, spec.model, actor=actor)
-    # The team that will run it counts, not the person: an operator belongs to none, a scientist perhaps to two.
-    if model.team_id != bundle.team_id and session.get(DeclaredUse, (model.id, bundle.team_id)) is None:
-        raise Invalid(
-            f"the bundle's team has not declared its use of {spec.model}",
-            hint="Declare it on the model's page; then bake it.",
-            errors=[(pointer, "use not declared")],
-        )
-    version = catalog.get_version(session, spec.model, spec.number, actor=actor) if spec.number is not None else None
-    if spec.follow not in (None, "approved"):
-        catalog.get_alias(session, model, spec.follow)
-    return RouteMember(
-        bundle_id=bundle.id,
-        position=position,
-        route=route,
-        model_id=model.id,
-        version_id=version.id if version else None,
-        follow=spec.follow,
-        weight=spec.weight,
-        min_weight=low,
-        max_weight=high,
-    )
-
-
-def _plain(routes: Sequence[RouteSpec]) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": route.name,
-            "members": [
-                {"model": m.model, "number": m.number, "follow": m.follow, "weight": m.weight, "bounds": list(m.bounds)}
-                for m in route.members
-            ],
-        }
-        for route in routes
-    ]
-
-
-def _describe(member: RouteMember) -> dict[str, Any]:
-    return {
-        "route": member.route,
-        "model": member.model.full_name,
-        "weight": member.weight,
-        "number": member.version.number if member.version else None,
-        "follow": member.follow,
-    }
 
 
 # ------------------------------------------------------------------------------------------------------- building
@@ -258,9 +142,11 @@ def resolve(session: Session, bundle: Bundle) -> Resolution:
     """Turn members into approved versions.
 
     The recipe is canonical JSON: ``{"bundle", "routes": [{"name", "members": [{"ref", "version", "release_digest",
-    "weight", "bounds"}]}]}`` in the order of positions.
+    "weight", "bounds"}]}]}`` in the order of positions; a shadow has ``"role": "shadow"``, too. A shadow that would be a
+    version which is on its route already (the one followed was promoted) has nothing to be compared with, and is left out.
     """
     routes: dict[str, list[dict[str, Any]]] = {}
+    found: list[tuple[RouteMember, ModelVersion]] = []
     waiting: list[str] = []
     for member in bundle.members:
         version = _version_of(session, member)
@@ -274,17 +160,25 @@ def resolve(session: Session, bundle: Bundle) -> Resolution:
         if version.stage not in RELEASED:
             waiting.append(f"Route {member.route} waits for {ref}, which is {version.stage.replace('_', ' ')}.")
             continue
-        routes.setdefault(member.route, []).append(
+        found.append((member, version))
+    if waiting:
+        return Resolution(None, waiting)
+    found.sort(key=lambda pair: pair[0].role is MemberRole.SHADOW)  # whoever answers comes first; the sort is stable
+    for member, version in found:
+        on_route = routes.setdefault(member.route, [])
+        shadow = member.role is MemberRole.SHADOW
+        if shadow and any(item["version"] == version.id.hex for item in on_route):
+            continue
+        on_route.append(
             {
-                "ref": ref,
+                "ref": f"{member.model.full_name}:{version.number}",
                 "version": version.id.hex,
                 "release_digest": version.release_digest,
                 "weight": member.weight,
                 "bounds": [member.min_weight, member.max_weight],
+                **({"role": member.role.value} if shadow else {}),
             }
         )
-    if waiting:
-        return Resolution(None, waiting)
     listed = [{"name": name, "members": members} for name, members in routes.items()]
     return Resolution({"bundle": bundle.full_name, "routes": listed}, [])
 
@@ -357,17 +251,21 @@ def after_approval(session: Session, version: ModelVersion) -> list[Build]:
 def _breaks(session: Session, bundle: Bundle, recipe: dict[str, Any]) -> str | None:
     """The first reason why callers of a route would have to change with this recipe; ``None`` when they would not.
 
-    A version that comes onto a route is compared with those of its model that the current image has there.
+    A version that comes onto a route is compared with those of its model that the current image has there. Shadows answer
+    no caller.
     """
     query = select(Build.recipe).where(Build.bundle_id == bundle.id, Build.image_id == bundle.current_image_id)
     current = session.scalars(query.order_by(Build.id.desc()).limit(1)).first()
     if current is None:
         return None
-    served = {route["name"]: [UUID(member["version"]) for member in route["members"]] for route in current["routes"]}
+    served = {
+        route["name"]: [UUID(member["version"]) for member in route["members"] if "role" not in member]
+        for route in current["routes"]
+    }
     for route in recipe["routes"]:
         there = served.get(route["name"], [])
         for member in route["members"]:
-            if UUID(member["version"]) in there:
+            if "role" in member or UUID(member["version"]) in there:
                 continue
             version = session.get_one(ModelVersion, UUID(member["version"]))
             before = select(ModelVersion).where(ModelVersion.id.in_(there), ModelVersion.model_id == version.model_id)

@@ -12,6 +12,7 @@ from registry.orm.account import Person, Team
 from registry.orm.advisory import AdvisoryBundle, Waiver
 from registry.orm.approval import ReleaseRequest
 from registry.orm.catalog import ModelVersion, RegisteredModel
+from registry.orm.experiment import Experiment
 from registry.orm.image import Build, Bundle, Image
 from registry.orm.platform import Platform, PlatformChange
 
@@ -45,6 +46,9 @@ _FOUND: Mapping[str, Callable[[], Select[*tuple[Any, ...]]]] = {
     "advisories": lambda: select(AdvisoryBundle.id, AdvisoryBundle.digest),
     "platform": lambda: select(Platform.id, Platform.digest),
     "platform_change": lambda: select(PlatformChange.id, Platform.digest).join(PlatformChange.platform),
+    "experiment": lambda: select(Experiment.id, Bundle.full_name, Experiment.route).join(
+        Bundle, Bundle.id == Experiment.bundle_id
+    ),
     "waiver": lambda: select(Waiver.id, Waiver.advisory),
 }
 

@@ -8,7 +8,7 @@ from typing import Literal
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
-from registry import access, jobs, platform_changes, recall, waves
+from registry import access, experiments, jobs, platform_changes, recall, revoking, waves
 from registry.access import Actor, Permission
 from registry.orm.account import Person, RoleGrant
 from registry.orm.advisory import Severity
@@ -17,7 +17,7 @@ from registry.orm.catalog import ModelVersion, RegisteredModel, Stage
 from registry.orm.image import Build, BuildState, Bundle
 from registry.orm.platform import MoveState
 
-Kind = Literal["review", "version", "build", "role", "advisory", "platform", "image"]
+Kind = Literal["review", "version", "build", "role", "advisory", "platform", "image", "bundle"]
 MOST = 25
 
 
@@ -27,7 +27,8 @@ class Waiting:
 
     kind: Kind
     ref: str
-    """Identifies the object for a link: request id, ``team/model:3``, build id, username, advisory id, id of a platform change, or image digest."""
+    """Identifies the object for a link: request id, ``team/model:3``, build id, username, advisory id, id of a platform change,
+    image digest, or bundle."""
     what: str
     next_step: str
     since: datetime
@@ -49,7 +50,10 @@ def for_actor(session: Session, actor: Actor) -> list[Waiting]:
     if actor.roles & access.ROLES[Permission.PUSH]:
         found += _versions(session, actor)
     if actor.roles & access.ROLES[Permission.BAKE]:
-        found += _builds(session, actor) + _left_behind(session, actor) + _vulnerable(session, actor)
+        found += [*_builds(session, actor), *_left_behind(session, actor), *_vulnerable(session, actor)]
+        found += [*_experiments(session, actor), *_revoked_in_front(session, actor)]
+    if actor.roles & access.ROLES[Permission.READ] and actor.teams:
+        found += _revoked_uses(session, actor)
     if actor.roles & access.ROLES[Permission.ADMINISTER]:
         found += _roles(session, actor)
     if actor.roles & access.ROLES[Permission.WAIVE]:
@@ -211,6 +215,45 @@ def _vulnerable(session: Session, actor: Actor) -> list[Waiting]:
             item.found_at,
         )
         for item in recall.in_front_of(session, actor, most=MOST)
+    ]
+
+
+def _experiments(session: Session, actor: Actor) -> Sequence[Waiting]:
+    return [
+        Waiting(
+            "bundle",
+            item.bundle.full_name,
+            f"The experiment on route {item.route} of {item.bundle.full_name} has ended",
+            "Take its split out of the routes, and bake." if item.concluded_at else "Say what came of it.",
+            item.ends_at,
+        )
+        for item in experiments.waiting(session, actor=actor, most=MOST)
+    ]
+
+
+def _revoked_in_front(session: Session, actor: Actor) -> Sequence[Waiting]:
+    return [
+        Waiting(
+            "bundle",
+            bundle.full_name,
+            f"The current image of {bundle.full_name} holds {version.model.full_name}:{version.number}, which was revoked",
+            "Roll back, or take it out of the routes and bake; then run that image.",
+            version.stage_since,
+        )
+        for bundle, version in revoking.in_front(session, actor=actor, most=MOST)
+    ]
+
+
+def _revoked_uses(session: Session, actor: Actor) -> Sequence[Waiting]:
+    return [
+        Waiting(
+            "version",
+            f"{version.model.full_name}:{version.number}",
+            f"Version {version.number} of {version.model.full_name}, which your team uses, was revoked",
+            "Stop using it; its page says why, and the model's page what is approved.",
+            version.stage_since,
+        )
+        for version in revoking.used(session, actor=actor, most=MOST)
     ]
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from serving import helper, sealed
+from serving import helper, sealed, shadow_process
 from serving.errors import Refusal
 from serving.logs import Log
 from serving.settings import Settings, from_environment
@@ -21,6 +21,8 @@ def main(argv: Sequence[str]) -> int:
     """Run one command: 0 when all is well, 1 with one line on standard error when it is not."""
     if argv and argv[0] == helper.COMMAND:  # how a server starts its own; no command for people
         return helper.main(*map(int, argv[1:]))
+    if argv and argv[0] == shadow_process.COMMAND:
+        return shadow_process.main(argv[1], int(argv[2]))
     arguments = _arguments(argv)
     # gRPC prepares for children that go on using it; ours execute another program at once.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
@@ -31,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
             return _serve(image, settings, arguments)
         if arguments.command == "score":
             return _score(image, settings, arguments)
-        return _smoke(image, arguments) if arguments.command == "smoke" else _verify(image)
+        return _smoke(image, settings, arguments) if arguments.command == "smoke" else _verify(image)
     except Refusal as refusal:
         return _refuse(refusal)
     except ExceptionGroup as group:  # of the models that were started together; one line is enough to act on
@@ -75,11 +77,11 @@ def _score(image: sealed.Sealed, settings: Settings, arguments: argparse.Namespa
     return 0
 
 
-def _smoke(image: sealed.Sealed, arguments: argparse.Namespace) -> int:
+def _smoke(image: sealed.Sealed, settings: Settings, arguments: argparse.Namespace) -> int:
     from serving.smoke import read_rows, smoke  # noqa: PLC0415  # see _serve
 
     given = read_rows(sys.stdin.read()) if arguments.rows == "-" else {}
-    report = smoke(image, arguments.rest, given)
+    report = smoke(image, settings, arguments.rest, given)
     _print(report)
     return 0 if report["ok"] else 1
 

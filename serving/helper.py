@@ -8,10 +8,8 @@ import contextlib
 import os
 import resource
 import socket
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from formats.signature import Signature
@@ -21,13 +19,12 @@ from serving.logs import Log
 from serving.messages import LARGE, InferRequest, InferResponse, bind
 from serving.oip_json import Form
 from serving.predictor import Batch
-from serving.process import PASSED_ON, READ_AHEAD, receive
+from serving.process import PASSED_ON, READ_AHEAD, own, receive
 from serving.settings import MIB, Settings
 from serving.tensors import FRAME, Buffer, Tensor, pack, unpack
 from serving.wire import Wanted
 
 COMMAND = "helper"
-START = Path(__file__).parents[1] / "start.py"
 # Memory of the process: its libraries, and a body as Python values, which take up to so many times its size.
 LIBRARIES, GROWTH = 1024 * MIB, 16
 
@@ -127,7 +124,7 @@ class Helper:
         memory = LIBRARIES + GROWTH * self._settings.max_body
         with theirs:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-B", str(START), COMMAND, str(theirs.fileno()), str(memory)),
+                *own(COMMAND, str(theirs.fileno()), str(memory)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.DEVNULL,  # a reader's panic may quote what a client sent
                 pass_fds=[theirs.fileno()],

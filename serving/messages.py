@@ -170,7 +170,7 @@ def _bind_input(expected: Input, given: GivenInput) -> Tensor:
     try:
         tensor = convert(_encode(expected, given, datatype, shape), expected.datatype)
         if expected.content_type == "datetime":
-            tensor = dates(tensor)
+            tensor = dates(tensor, expected.zone)
         elif given.content_type == "datetime":
             raise TensorError(f"dates came, expected {expected.datatype}")
     except TensorError as error:

@@ -19,6 +19,7 @@ from serving.routing import Route, Version
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 CHOSEN_BY = ("key", "chance", "version")
+SHADOW_OUTCOMES = ("answered", "failed", "unfit", "dropped")
 
 
 class VersionMetrics:
@@ -40,9 +41,9 @@ class VersionMetrics:
 class ModelMetrics:
     """Whether the process of one model is up, and how often it ended."""
 
-    def __init__(self, metrics: "Metrics", ref: str) -> None:
-        self._up = metrics.up.labels(ref)
-        self._ended = metrics.ended.labels(ref)
+    def __init__(self, up: Gauge, ended: Counter) -> None:
+        self._up = up
+        self._ended = ended
 
     def started(self) -> None:
         self._up.set(1)
@@ -50,6 +51,19 @@ class ModelMetrics:
     def stopped(self) -> None:
         self._up.set(0)
         self._ended.inc()
+
+
+class ShadowMetrics:
+    """Counters of one version in the shadow of one route."""
+
+    def __init__(self, metrics: "Metrics", version: Version) -> None:
+        labels = (version.route, version.name)
+        self.seconds = metrics.shadow_seconds.labels(*labels)
+        self.agreed, self.differed = (metrics.shadow_rows.labels(*labels, how) for how in ("agreed", "differed"))
+        self._outcomes = {how: metrics.shadow_requests.labels(*labels, how) for how in SHADOW_OUTCOMES}
+
+    def outcome(self, name: str) -> Counter:
+        return self._outcomes[name]
 
 
 class Metrics:
@@ -93,6 +107,30 @@ class Metrics:
         )
         self.up = self._gauge("model_up", "1 while the model can answer", ("model",))
         self.ended = self._counter("model_process_ended", "Times the process of a model ended by itself", ("model",))
+        self.shadow_requests = self._counter(
+            "shadow_requests",
+            "Copies of requests for a shadow: answered, failed, unfit for its signature, dropped because it could not follow",
+            (*versioned, "outcome"),
+        )
+        self.shadow_rows = self._counter(
+            "shadow_rows",
+            "Rows for which a shadow and the version that answered predict the same, or not",
+            (*versioned, "outcome"),
+        )
+        self.shadow_seconds = Histogram(
+            "countersign_shadow_seconds",
+            "From a copy handed to the process of a shadow to its answer",
+            versioned,
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+        self._shadow_weight = self._gauge(
+            "shadow_weight", "Per cent of the route's requests that are copied to a shadow", versioned
+        )
+        self.shadow_up = self._gauge("shadow_up", "1 while the process of a shadow can answer", versioned)
+        self.shadow_ended = self._counter(
+            "shadow_process_ended", "Times the process of a shadow ended by itself", versioned
+        )
         self.active = self._gauge("active_requests", "Inference requests under way", ())
         self.image = self._gauge(
             "image_info", "Always 1; the bundle served and the key that sealed it", ("bundle", "key")
@@ -103,6 +141,9 @@ class Metrics:
         for route in routes.values():
             for version in route.versions.values():
                 self.weight.labels(route.name, version.name).set(version.weight)
+            for version in route.shadows.values():
+                self._shadow_weight.labels(route.name, version.name).set(version.weight)
+            for version in route.every.values():
                 if version.revoked:
                     self._revoked.labels(route.name, version.name).set(1)
 

@@ -1,22 +1,28 @@
 """A model in a process of its own, with the libraries of its own lock: the predictor for whatever is not compiled."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
+from formats.manifest import Model
 from serving import tensors
 from serving.errors import ModelFailed, ModelTooSlow, Refusal, RowsRefused, ServingError, Unavailable
 from serving.logs import Log
 from serving.metrics import ModelMetrics
 from serving.predictor import Batch
+from serving.sealed import Sealed
 from serving.tensors import Tensor
 
 RUNNER = Path(__file__).with_name("runner.py")
+START = Path(__file__).parents[1] / "start.py"
+NICE = 10  # how far a process in the background stands behind ours
+LEAST = 19  # the lowest priority there is
 START_SECONDS = 120
 # A process that lived this long starts again at once; one that keeps dying waits longer each time.
 STEADY_SECONDS = 30
@@ -49,6 +55,7 @@ class Program:
     signature: Path
 
     def arguments(self, descriptor: int) -> list[str]:
+        """The command of a process that answers over the socket ``descriptor``, which it inherits."""
         return [
             *(sys.executable, "-I", "-S", "-B", str(RUNNER), "serve"),
             *("--site", str(self.site), "--model", str(self.artifact), "--format", self.file_format),
@@ -56,13 +63,46 @@ class Program:
         ]
 
 
+class Startable(Protocol):
+    """A program that says it is ready, then answers frames: a `Program`, or the like for a compiled form."""
+
+    @property
+    def ref(self) -> str: ...
+
+    def arguments(self, descriptor: int) -> list[str]: ...
+
+
+def program(image: Sealed, model: Model) -> Program:
+    """What runs ``model``, which is not compiled, with its own library."""
+    assert model.artifact is not None
+    folder = image.root / model.path
+    environment = next(item for item in image.manifest.environments if item.id == model.environment)
+    return Program(
+        model.ref,
+        site=image.root / environment.path,
+        artifact=folder / model.artifact,
+        file_format=model.format,
+        allow=folder / "allow.json",
+        signature=folder / "signature.json",
+    )
+
+
+def own(*arguments: str) -> list[str]:
+    """The command of a process that runs our own code, as the image's entry point does."""
+    return [sys.executable, "-I", "-B", str(START), *arguments]
+
+
 class ModelProcess:
     """A `Predictor` that hands batches to a process over a socket pair, and starts it again when it dies."""
 
     concurrent = False  # one answer at a time comes back over the socket
 
-    def __init__(self, program: Program, predict_seconds: float, log: Log, metrics: ModelMetrics) -> None:
+    def __init__(
+        self, program: Startable, predict_seconds: float, log: Log, metrics: ModelMetrics, *, background: bool = False
+    ) -> None:
+        """:param background: the process takes what time the others leave."""
         self._program = program
+        self._background = background
         self._predict_seconds = predict_seconds
         self._log = log
         self._metrics = metrics
@@ -168,6 +208,10 @@ class ModelProcess:
             except OSError as error:
                 ours.close()
                 raise Refusal(f"no process for {self._program.ref} can be started: {error}") from None
+        if self._background:
+            with contextlib.suppress(ProcessLookupError):  # ended already; told below
+                nice = os.getpriority(os.PRIO_PROCESS, 0) + NICE
+                os.setpriority(os.PRIO_PROCESS, self._process.pid, min(nice, LEAST))
         self._link = await asyncio.open_unix_connection(sock=ours, limit=READ_AHEAD)
         try:
             async with asyncio.timeout(START_SECONDS):

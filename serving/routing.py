@@ -27,23 +27,32 @@ class Version:
 
 
 class Route:
-    """A public name and its versions in manifest order."""
+    """A public name and its versions in manifest order; and the shadows, which are no versions to whoever asks.
 
-    def __init__(self, name: str, versions: Sequence[Version]) -> None:
+    The weight of a shadow is the share of the route's requests that are copied to it.
+    """
+
+    def __init__(self, name: str, versions: Sequence[Version], shadows: Sequence[Version] = ()) -> None:
         self.name = name
         self.versions = {version.name: version for version in versions}
+        self.shadows = {version.name: version for version in shadows}
         self.reweigh({})
+
+    @property
+    def every(self) -> dict[str, Version]:
+        """Versions and shadows: whatever has a weight."""
+        return {**self.versions, **self.shadows}
 
     def reweigh(self, weights: Mapping[str, int]) -> None:
         """Give versions other weights than the manifest's; those not named get that back."""
         self._given = weights
-        for version in self.versions.values():
+        for version in self.every.values():
             version.weight = 0 if version.revoked else weights.get(version.name, version.sealed_weight)
         self._total = sum(version.weight for version in self.versions.values())
 
     def revoke(self, refs: Collection[str]) -> None:
         """Let the versions of these models answer no more; the others of the route share what they had."""
-        for version in self.versions.values():
+        for version in self.every.values():
             version.revoked |= version.model.ref in refs
         self.reweigh(self._given)
 
@@ -95,20 +104,39 @@ def routes(manifest: Manifest) -> dict[str, Route]:
     models = {model.ref: model for model in manifest.models}
     found = {}
     for route in manifest.routes:
-        names = _version_names([models[member.ref] for member in route.members])
-        found[route.name] = Route(route.name, [_version(route.name, names, models, member) for member in route.members])
+        names = _version_names(models, route.members)
+        versions = [_version(route.name, names, models, member) for member in route.members if not member.shadow]
+        shadows = [_version(route.name, names, models, member) for member in route.members if member.shadow]
+        found[route.name] = Route(route.name, versions, shadows)
     return found
+
+
+def answering(manifest: Manifest) -> list[Model]:
+    """The models that answer on some route: all but those that are shadows and nothing else."""
+    members = [member for route in manifest.routes for member in route.members]
+    only_shadows = {member.ref for member in members if member.shadow} - {
+        member.ref for member in members if not member.shadow
+    }
+    return [model for model in manifest.models if model.ref not in only_shadows]
 
 
 def _version(route: str, names: dict[str, str], models: dict[str, Model], member: Member) -> Version:
     return Version(route, names[member.ref], models[member.ref], member.weight, member.bounds)
 
 
-def _version_names(members: Sequence[Model]) -> dict[str, str]:
-    """Ref to version name: the number when all are of one model, else `<name>-<number>`."""
-    if len({model.model for model in members}) == 1:
-        return {model.ref: str(model.number) for model in members}
-    names = {model.ref: f"{model.model.rpartition('/')[2]}-{model.number}" for model in members}
+def _version_names(models: Mapping[str, Model], members: Sequence[Member]) -> dict[str, str]:
+    """Ref to version name: the number of a model that is the only one that answers on the route, else `<name>-<number>`.
+
+    A shadow of another model changes no name that callers may use.
+    """
+    answering = {models[member.ref].model for member in members if not member.shadow}
+    names = {}
+    for member in members:
+        model = models[member.ref]
+        alone = answering == {model.model}
+        names[member.ref] = str(model.number) if alone else f"{model.model.rpartition('/')[2]}-{model.number}"
     if len(set(names.values())) < len(names):
-        raise Refusal(f"two versions on one route share a name: {', '.join(names)}; give them routes of their own")
+        raise Refusal(
+            f"two versions on one route share a name: {', '.join(member.ref for member in members)}; give them routes of their own"
+        )
     return names

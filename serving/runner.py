@@ -21,7 +21,7 @@ import pickle
 import socket
 import sys
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -179,12 +179,15 @@ def features(signature: dict[str, Any], inputs: "list[tensors.Tensor]") -> Any:
         return tensors.to_strings(inputs[0])
     if layout == "matrix":
         return tensors.to_array(inputs[0])
-    dates = {item["name"] for item in signature["inputs"] if "content_type" in item}
+    dates = {item["name"]: item.get("zone") for item in signature["inputs"] if "content_type" in item}
     return data_frame({tensor.name: tensor for tensor in inputs}, dates)
 
 
-def data_frame(columns: "dict[str, tensors.Tensor]", dates: Collection[str]) -> Any:
-    """A DataFrame as pandas itself would read the columns: NaN where a value is missing, its own dtypes for text and dates."""
+def data_frame(columns: "dict[str, tensors.Tensor]", dates: Mapping[str, str | None]) -> Any:
+    """A DataFrame as pandas itself would read the columns: NaN where a value is missing, its own dtypes for text and dates.
+
+    :param dates: columns of dates to their time zone, None for local times.
+    """
     try:
         import pandas as pd  # noqa: PLC0415  # the model's own library
     except ImportError:
@@ -197,7 +200,9 @@ def data_frame(columns: "dict[str, tensors.Tensor]", dates: Collection[str]) -> 
     series = {}
     for name, tensor in columns.items():
         if name in dates:
-            series[name] = pd.Series(pd.to_datetime(tensors.to_strings(tensor)))
+            zone = dates[name]
+            moments = pd.Series(pd.to_datetime(tensors.to_strings(tensor), utc=zone is not None))
+            series[name] = moments.dt.tz_convert(zone) if zone is not None else moments
         elif tensor.datatype == "BYTES":
             values = [math.nan if item is None else item for item in tensors.to_strings(tensor)]
             series[name] = pd.Series(values, dtype=text_dtype)
@@ -342,7 +347,7 @@ def encode(signature: dict[str, Any], columns: list[str], sample: list[dict[str,
             values = [row[item["name"]] for row in sample]
         try:
             tensor = tensors.from_values(item["name"], item["datatype"], shape, values, nullable=item["nullable"])
-            made.append(tensors.dates(tensor) if "content_type" in item else tensor)
+            made.append(tensors.dates(tensor, item.get("zone")) if "content_type" in item else tensor)
         except tensors.TensorError as error:
             raise RunnerError("sample-mismatch", f"column {item['name']!r}: {error}") from None
     return made
@@ -382,7 +387,7 @@ def _frames(
     dates = [item for item in plain if item["datatype"] == "BYTES" and _are_dates(item, sample)]
     candidates = [plain]
     if dates:
-        candidates.append([item | {"content_type": "datetime"} if item in dates else item for item in plain])
+        candidates.append([item | _dated(item, sample) if item in dates else item for item in plain])
     learned = {name for name, values in _encoded(model) if values.dtype.kind == "M"}
     if any(item["name"] in learned for item in dates):
         candidates.reverse()
@@ -390,10 +395,17 @@ def _frames(
         yield "frame", inputs
 
 
+def _dated(item: dict[str, Any], sample: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the signature says of a column of dates: what its BYTES mean, and its time zone where it has one."""
+    zone = tensors.zone_of(row[item["name"]] for row in sample)
+    return {"content_type": "datetime", **({"zone": zone} if zone else {})}
+
+
 def _are_dates(item: dict[str, Any], sample: list[dict[str, Any]]) -> bool:
     values = [row[item["name"]] for row in sample]
     try:
-        tensors.dates(tensors.from_values(item["name"], "BYTES", (len(sample),), values, nullable=True))
+        tensor = tensors.from_values(item["name"], "BYTES", (len(sample),), values, nullable=True)
+        tensors.dates(tensor, tensors.zone_of(values))
     except tensors.TensorError:
         return False
     return True

@@ -4,7 +4,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,10 @@ import uvloop
 from arro3 import io as formats
 from arro3.core import Array, DataType, Field, RecordBatch, RecordBatchReader, Schema
 
-from formats.manifest import Route
-from serving import tables
+from serving import alone, tables
 from serving.access import Call
 from serving.chunks import CHUNK, Chunk, chunks
 from serving.errors import Refusal, ServingError
-from serving.logs import Log
 from serving.messages import InferRequest, InferResponse
 from serving.routing import Version, routes
 from serving.sealed import Sealed
@@ -54,9 +52,9 @@ def score(image: Sealed, settings: Settings, job: Job) -> dict[str, Any]:
     progress = _Progress()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            server = runner.run(_start(image, version, settings))
+            server, name = runner.run(alone.start(image, version, settings))
             try:
-                answers = _answers(runner, server, version, job, chunks(job.source, kinds[0], job.keep), progress)
+                answers = _answers(runner, server, version, name, job, chunks(job.source, kinds[0], job.keep), progress)
                 _write(kinds[1], scratch, answers)
             finally:
                 runner.run(server.close())
@@ -95,30 +93,6 @@ def _version(image: Sealed, job: Job) -> Version:
     return weighted[0]
 
 
-UNUSED: dict[str, Any] = dict.fromkeys(
-    ("weights_file", "prediction_log", "otlp_endpoint", "tokens_file", "tls_cert_file", "tls_key_file")
-)
-"""Settings of what only a server that listens has."""
-
-
-async def _start(image: Sealed, version: Version, settings: Settings) -> Server:
-    """A server that listens nowhere and has this one model: started, and checked against its sealed rows, as ever."""
-    manifest = image.manifest
-    (member,) = (
-        member for route in manifest.routes if route.name == version.route for member in route.members
-        if member.ref == version.model.ref
-    )  # fmt: skip
-    only = replace(member, weight=100, bounds=(0, 100))
-    alone = replace(manifest, models=(version.model,), routes=(Route(version.route, (only,)),))
-    server = Server(replace(image, manifest=alone), replace(settings, **UNUSED), Log("error"))
-    try:
-        await server.start_models()
-    except BaseException:
-        await server.close()
-        raise
-    return server
-
-
 def _kind(path: Path) -> str:
     try:
         return KINDS[path.suffix.lower()]
@@ -130,11 +104,11 @@ def _answers(
     runner: asyncio.Runner,
     server: Server,
     version: Version,
+    name: str,
     job: Job,
     given: Iterator[Chunk],
     progress: "_Progress",
 ) -> Iterator[RecordBatch]:
-    (name,) = server.service.model_metadata(version.route, "")["versions"]
     for chunk in given:
         request = InferRequest(chunk.inputs, job.outputs, form="frame")
         call = Call("score", "batch")

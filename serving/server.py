@@ -14,7 +14,7 @@ import orjson
 
 from formats import manifest
 from formats.manifest import Model
-from serving import approved, grpc_server, memory, mounted, oip_json, predictions, tensors, tracing
+from serving import approved, grpc_server, memory, mounted, oip_json, predictions, process, tensors, tracing
 from serving.access import Access
 from serving.admission import Door
 from serving.batching import Batcher
@@ -28,13 +28,14 @@ from serving.metrics import Metrics, ModelMetrics
 from serving.outbox import Outbox
 from serving.predictions import PredictionLog
 from serving.predictor import Predictor
-from serving.process import ModelProcess, Program
+from serving.process import ModelProcess
 from serving.rest import Rest
 from serving.revocations import RevocationFile
-from serving.routing import routes
+from serving.routing import answering, routes
 from serving.sealed import Sealed
 from serving.service import Observer, Service
 from serving.settings import Settings
+from serving.shadows import Predict, Shadows
 from serving.tls import Tls
 from serving.tokens import Tokens
 from serving.tracing import Tracer
@@ -95,9 +96,8 @@ class Server:
         metrics.image.labels(image.manifest.bundle, image.fingerprint).set(1)
         found = routes(image.manifest)
         metrics.show(found)
-        self._predictors = {
-            model.ref: _predictor(image, model, settings, log, metrics) for model in image.manifest.models
-        }
+        self._models = answering(image.manifest)
+        self._predictors = {model.ref: _predictor(image, model, settings, log, metrics) for model in self._models}
         self._batchers = {ref: Batcher(predictor) for ref, predictor in self._predictors.items()}
         self._door = Door(settings)
         self._outboxes: list[Outbox[Any]] = []
@@ -106,6 +106,9 @@ class Server:
             lines = Outbox("predictions", predictions.writer(settings.prediction_log), metrics, log)
             self._outboxes.append(lines)
             observers.append(PredictionLog(settings, lines.put).observe)
+        self._shadows = Shadows(image, found, settings, metrics, log)
+        if any(route.shadows for route in found.values()):
+            observers.append(self._shadows.observe)
         self.service = Service(
             image.manifest,
             found,
@@ -178,7 +181,7 @@ class Server:
         :raises Refusal: one does not start, or answers something else, or all are revoked.
         """
         revoked = self._revocations.revoked if self._revocations else ()
-        models = [model for model in self._image.manifest.models if model.ref not in revoked]
+        models = [model for model in self._models if model.ref not in revoked]
         if not models:
             raise Refusal(f"all that this image serves was revoked: {', '.join(sorted(revoked))}")
         cores = asyncio.Semaphore(
@@ -188,13 +191,14 @@ class Server:
         async def start(model: Model) -> None:
             async with cores:
                 await self._predictors[model.ref].start()
-                await self._check_answers(model)
+                await self._check_answers(model, self._batchers[model.ref].predict)
 
         async with asyncio.TaskGroup() as group:
             for model in models:
                 group.create_task(start(model))
         memory.give_back()
         self.service.started = True
+        self._shadows.start(self._check_answers)
         self._log.info("ready", bundle=self._image.manifest.bundle, models=len(models))
 
     async def drain(self) -> None:
@@ -216,7 +220,9 @@ class Server:
             self._listener.close()
             # Only a server that was started can be stopped: grpc would wait for it without an end.
             await asyncio.gather(self._http.close(CLOSE_SECONDS), self._grpc.stop(CLOSE_SECONDS))
-        await asyncio.gather(self._helper.stop(), *(predictor.stop() for predictor in self._predictors.values()))
+        await asyncio.gather(
+            self._helper.stop(), self._shadows.stop(), *(predictor.stop() for predictor in self._predictors.values())
+        )
         for outbox in self._outboxes:
             await outbox.flush()
 
@@ -245,8 +251,8 @@ class Server:
 
     def _withdraw(self, refs: Collection[str]) -> None:
         self.service.withdraw(refs)
-        for ref in refs:
-            task = asyncio.create_task(self._retire(ref))
+        for ending in (*(self._retire(ref) for ref in refs if ref in self._predictors), self._shadows.retire(refs)):
+            task = asyncio.create_task(ending)
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
 
@@ -255,7 +261,7 @@ class Server:
         await self._batchers[ref].emptied()
         await self._predictors[ref].stop()
 
-    async def _check_answers(self, model: Model) -> None:
+    async def _check_answers(self, model: Model, predict: Predict) -> None:
         rows = approved.sealed(self._image.root / model.path, model)
         if rows is None:
             self._log.info("answers not checked", model=model.ref, reason="no rows are sealed with it")
@@ -263,7 +269,7 @@ class Server:
         # Through the same reading and checking as a client's request.
         request, _ = oip_json.parse(orjson.dumps(rows.request(model.signature)), None)
         try:
-            outputs = await self._batchers[model.ref].predict(bind(model.signature, request))
+            outputs = await predict(bind(model.signature, request))
         except ServingError as error:
             raise AnswersDiffer(f"{model.ref} does not answer its sealed rows: {error}") from None
         differences = rows.differences({output.name: tensors.to_values(output) for output in outputs})
@@ -281,20 +287,12 @@ def _log_fault(log: Log, context: Mapping[str, Any]) -> None:
 
 def _predictor(image: Sealed, model: Model, settings: Settings, log: Log, metrics: Metrics) -> Predictor:
     """The compiled form where there is one; else a process with the model's own library."""
-    folder = image.root / model.path
     if model.artifact is None:
         of_text = model.signature.layout == "text"
-        return CompiledModel(model.ref, folder / manifest.COMPILED, of_text=of_text, log=log)
-    environment = next(item for item in image.manifest.environments if item.id == model.environment)
-    program = Program(
-        model.ref,
-        site=image.root / environment.path,
-        artifact=folder / model.artifact,
-        file_format=model.format,
-        allow=folder / "allow.json",
-        signature=folder / "signature.json",
-    )
-    return ModelProcess(program, settings.predict_seconds, log, ModelMetrics(metrics, model.ref))
+        folder = image.root / model.path / manifest.COMPILED
+        return CompiledModel(model.ref, folder, of_text=of_text, log=log)
+    life = ModelMetrics(metrics.up.labels(model.ref), metrics.ended.labels(model.ref))
+    return ModelProcess(process.program(image, model), settings.predict_seconds, log, life)
 
 
 def _write_atomically(path: Path, value: Mapping[str, int]) -> None:

@@ -89,7 +89,8 @@ class Service:
         """Of the version named, else of the route's first: the one a reader of the manifest sees first."""
         found = self._route(route)
         chosen = found.named(version) if version else next(iter(found.versions.values()))
-        revoked = [item.name for item in found.versions.values() if item.revoked]
+        revoked = [item.name for item in found.every.values() if item.revoked]
+        shadows = {item.name: item.weight for item in found.shadows.values()}
         return {
             "name": route,
             "versions": list(found.versions),
@@ -99,7 +100,8 @@ class Service:
                 "version": chosen.name,
                 "release_digest": chosen.model.release_digest,
                 "weights": found.weights,
-                "bounds": {item.name: list(item.bounds) for item in found.versions.values()},
+                **({"shadows": shadows} if shadows else {}),
+                "bounds": {item.name: list(item.bounds) for item in found.every.values()},
                 **({"revoked": revoked} if revoked else {}),
             },
         }
@@ -183,7 +185,7 @@ def _tensors(signature: Signature) -> dict[str, Any]:
         if item.categories is not None:
             parameters["categories"] = list(item.categories)
         if item.content_type is not None:
-            parameters["content_type"] = item.content_type
+            parameters |= {"content_type": item.content_type, "unit": "us", "zone": item.zone}
         if item.columns is not None:
             parameters["columns"] = list(item.columns)
         inputs.append(

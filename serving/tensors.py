@@ -7,10 +7,11 @@ Needs the standard library and numpy, nothing else: `runner.py` loads this file 
 
 import json
 import math
+import re
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import chain
 from typing import Any, TypeAlias
 
@@ -34,6 +35,11 @@ DTYPES = {
     "FP64": "<f8",
 }
 _LENGTH = struct.Struct("<I")
+_ZONE_NAME = re.compile(r"\[!?([A-Za-z][A-Za-z0-9_+/-]{1,63})\]$")
+_SUCH = {
+    True: "2026-01-31T09:30:00",
+    False: "2026-01-31T09:30:00+01:00",
+}  # where no time zone is expected, and where one is
 # A frame between server and model process: length of the JSON head, length of the data that follows it.
 FRAME = struct.Struct("<IQ")
 
@@ -150,23 +156,56 @@ def convert(tensor: Tensor, datatype: str) -> Tensor:
     return Tensor(tensor.name, datatype, tensor.shape, data)
 
 
-def dates(tensor: Tensor) -> Tensor:
-    """A BYTES tensor of ISO 8601 dates or times, all in one form: `2026-01-31T09:30:00.000000`.
+def dates(tensor: Tensor, zone: str | None = None) -> Tensor:
+    """A BYTES tensor of ISO 8601 dates or times, all in one form: `2026-01-31T09:30:00.000000`, moments in UTC with `+00:00`.
 
-    :raises TensorError: an element is something else, or has a time zone.
+    :param zone: of the column; each element then needs an offset, after which RFC 9557's `[Europe/Zurich]` may stand.
+    :raises TensorError: an element is something else, has an offset where none is expected, or none where one is.
     """
     elements = []
     for index, text in enumerate(to_strings(tensor)):
         try:
-            moment = datetime.fromisoformat(text) if text is not None else None
+            moment = datetime.fromisoformat(_ZONE_NAME.sub("", text) if zone else text) if text is not None else None
         except ValueError:
             raise TensorError(
-                f"element {index} is {describe(text)}, expected a date or time in ISO 8601 such as 2026-01-31T09:30:00"
+                f"element {index} is {describe(text)}, expected a date or time in ISO 8601 such as {_SUCH[zone is None]}"
             ) from None
-        if moment is not None and moment.tzinfo is not None:
-            raise TensorError(f"element {index} is {describe(text)}, expected no time zone")
+        if moment is not None and (moment.tzinfo is None) != (zone is None):
+            wanted = "no time zone" if zone is None else f"a time zone, as in {_SUCH[False]}"
+            raise TensorError(f"element {index} is {describe(text)}, expected {wanted}")
+        if moment is not None and zone is not None:
+            try:
+                moment = moment.astimezone(UTC)
+            except OverflowError:
+                raise TensorError(f"element {index} is {describe(text)}, out of range in UTC") from None
         elements.append(b"" if moment is None else moment.isoformat(timespec="microseconds").encode())
     return replace(tensor, data=join_elements(elements))
+
+
+def zone_of(texts: Iterable[str | None]) -> str | None:
+    """The time zone of a column of moments: the one that all name as RFC 9557 does, else their one offset, else UTC.
+
+    :returns: None for local times, and for texts that are no times.
+    """
+    names, offsets = set(), set()
+    for text in texts:
+        if text is None:
+            continue
+        named = _ZONE_NAME.search(text)
+        try:
+            offset = datetime.fromisoformat(_ZONE_NAME.sub("", text)).utcoffset()
+        except ValueError:
+            return None
+        if offset is None:
+            return None
+        names.add(named[1] if named else "")
+        offsets.add(offset)
+    if len(names) == 1 and (name := next(iter(names))):
+        return str(name)
+    if len(offsets) != 1 or not (offset := next(iter(offsets))) or offset.total_seconds() % 60:
+        return "UTC" if offsets else None
+    minutes = int(offset.total_seconds()) // 60
+    return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
 
 
 def read_text(datatype: str, texts: Sequence[str], *, nullable: bool) -> list[Any]:

@@ -3,7 +3,8 @@
     {"feedback": {"1": 80, "2": 20}}
 
 A route or version that is not named keeps the weight of the manifest. A weight is within its bounds, or 0, which takes a
-version out of the route and is always allowed; unless one is 0, those of a route add up to 100.
+version out of the route and is always allowed; unless one is 0, those of a route add up to 100. Shadows are named beside
+the versions; their weights are no shares of the answers, and add up to nothing.
 """
 
 from collections.abc import Mapping
@@ -44,7 +45,11 @@ class WeightsFile:
         for name, route in self._routes.items():
             route.reweigh(wanted.get(name, {}))
         self._metrics.show(self._routes)
-        self._log.info("weights taken", weights={route.name: route.weights for route in self._routes.values()})
+        self._log.info("weights taken", weights=_held(self._routes))
+
+
+def _held(routes: Mapping[str, Route]) -> dict[str, dict[str, int]]:
+    return {route.name: {version.name: version.weight for version in route.every.values()} for route in routes.values()}
 
 
 def read(text: bytes, routes: Mapping[str, Route]) -> dict[str, dict[str, int]]:
@@ -68,14 +73,15 @@ def read(text: bytes, routes: Mapping[str, Route]) -> dict[str, dict[str, int]]:
 def _check(route: Route, weights: Any) -> None:
     if not isinstance(weights, dict):
         raise BadWeights(f"route {route.name}: expected an object with versions")
+    known = route.every
     for name, weight in weights.items():
-        if name not in route.versions:
-            raise BadWeights(f"route {route.name} has no version {name!r}; it has {', '.join(route.versions)}")
-        low, high = route.versions[name].bounds
+        if name not in known:
+            raise BadWeights(f"route {route.name} has no version {name!r}; it has {', '.join(known)}")
+        low, high = known[name].bounds
         if type(weight) is not int or (weight != 0 and not low <= weight <= high):
             raise BadWeights(f"route {route.name}, version {name}: {weight!r} is neither 0 nor from {low} to {high}")
     every = [weights.get(version.name, version.sealed_weight) for version in route.versions.values()]
     if not any(every):
         raise BadWeights(f"route {route.name}: every weight is 0, so no version would answer")
-    if 0 not in weights.values() and sum(every) != 100:
+    if 0 not in (weights.get(name) for name in route.versions) and sum(every) != 100:
         raise BadWeights(f"route {route.name}: the weights add up to {sum(every)}, expected 100")

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +27,7 @@ from registry import (
     catalog,
     checking,
     clock,
+    experiments,
     importing,
     jobs,
     platform_changes,
@@ -44,9 +45,11 @@ from registry.orm.account import Person, Role, ServiceAccount
 from registry.orm.advisory import Severity
 from registry.orm.approval import Decision, Outcome, ReleaseRequest
 from registry.orm.catalog import Blob, ModelVersion, RegisteredModel, Visibility
-from registry.orm.image import Build, Bundle, Image, Rebuild
+from registry.orm.experiment import Experiment
+from registry.orm.image import Build, Bundle, Image, MemberRole, Rebuild
 from registry.orm.job import Job
 from registry.orm.platform import Platform, PlatformChange, PlatformDecision
+from registry.routes import MemberSpec, RouteSpec
 from registry.settings import Settings
 from registry.store import LocalStore
 
@@ -388,31 +391,42 @@ def approved_version(session: Session, world: World, **fields: Any) -> ModelVers
 # --------------------------------------------------------------------------------------------- bundles, images
 
 
-def pinned(
-    number: int, weight: int = 100, *, model: str = MODEL, bounds: tuple[int, int] = (0, 100)
-) -> bundles.MemberSpec:
+def pinned(number: int, weight: int = 100, *, model: str = MODEL, bounds: tuple[int, int] = (0, 100)) -> MemberSpec:
     """A share that is always this version."""
-    return bundles.MemberSpec(model, weight, number=number, bounds=bounds)
+    return MemberSpec(model, weight, number=number, bounds=bounds)
 
 
-def following(what: str = "approved", weight: int = 100, *, model: str = MODEL) -> bundles.MemberSpec:
+def following(what: str = "approved", weight: int = 100, *, model: str = MODEL) -> MemberSpec:
     """A share that is whatever is approved, or aliased."""
-    return bundles.MemberSpec(model, weight, follow=what)
+    return MemberSpec(model, weight, follow=what)
+
+
+def in_shadow(member: MemberSpec) -> MemberSpec:
+    """The same as a shadow."""
+    return replace(member, role=MemberRole.SHADOW)
 
 
 def bundle(
     session: Session,
     world: World,
-    *members: bundles.MemberSpec,
+    *members: MemberSpec,
     name: str = "payments/desk",
     rebuild: Rebuild = Rebuild.AUTO,
     actor: Actor | None = None,
 ) -> Bundle:
     """A bundle with one route, ``feedback``, made by ana."""
     actor = actor or world.ana
-    routes = [bundles.RouteSpec("feedback", members or (following(),))]
+    routes = [RouteSpec("feedback", members or (following(),))]
     bundles.create(session, actor=actor, full_name=name, routes=routes, rebuild=rebuild)
     return bundles.get(session, name, actor=actor)
+
+
+def experiment(session: Session, bundle: Bundle, *, actor: Actor, **fields: Any) -> Experiment:
+    """An experiment of two weeks on the route ``feedback``."""
+    plain = {"route": "feedback", "hypothesis": "Fewer cases go to the wrong team", "metric": "share of moved cases"}
+    return experiments.start(
+        session, bundle, actor=actor, **{**plain, "ends_at": clock.now() + timedelta(days=14), **fields}
+    )
 
 
 def baked(build: Build, **overrides: Any) -> builds.Baked:

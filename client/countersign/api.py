@@ -9,6 +9,7 @@ import requests
 from countersign import models
 from countersign.advisories import Advisory, AdvisoryBundle
 from countersign.errors import NotFound
+from countersign.experiments import Experiment
 from countersign.refs import Ref
 from countersign.speaking import V1, Speaker, as_json
 from countersign.transport import FileBody
@@ -198,6 +199,19 @@ class Api(Speaker):
 
     def roll_back(self, name: str, current: str) -> models.Bundle:
         return models.Bundle.from_wire(as_json(self._post(f"{_bundle(name)}/rollback", {"current": current})))
+
+    def experiments(self, name: str) -> Iterator[Experiment]:
+        return (Experiment.from_wire(item) for item in self._pages(f"{_bundle(name)}/experiments", {}))
+
+    def start_experiment(self, name: str, content: Mapping[str, Any]) -> Experiment:
+        return Experiment.from_wire(as_json(self._post(f"{_bundle(name)}/experiments", dict(content))))
+
+    def end_experiment(self, experiment_id: str) -> Experiment:
+        return Experiment.from_wire(as_json(self._post(f"{V1}/experiments/{quote(experiment_id, safe='')}/end", {})))
+
+    def conclude_experiment(self, experiment_id: str, result: str) -> Experiment:
+        where = f"{V1}/experiments/{quote(experiment_id, safe='')}/conclusion"
+        return Experiment.from_wire(as_json(self._post(where, {"result": result})))
 
     def image(self, digest: str) -> models.Image:
         return models.Image.from_wire(self._get(f"{V1}/images/{quote(digest, safe='')}"))

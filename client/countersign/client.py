@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from countersign.api import Api
 from countersign.cache import Cache
 from countersign.collecting import Facts, Plan
 from countersign.errors import NotFound, NotSignedIn, Trouble, Unusable
+from countersign.experiments import Experiment
 from countersign.platforms import Platforms
 from countersign.progress import OnProgress, silent
 from countersign.transport import Note, Transport
@@ -296,6 +298,39 @@ class Client:
         """
         bundle = self.bundle(name)
         return self.api.roll_back(bundle.name, self._current(bundle))
+
+    def experiments(self, name: str) -> Iterator[Experiment]:
+        """Those of a bundle, newest first."""
+        return self.api.experiments(refs.parse_name(name))
+
+    def start_experiment(
+        self,
+        name: str,
+        route: str,
+        *,
+        hypothesis: str,
+        metric: str,
+        ends_at: datetime,
+        starts_at: datetime | None = None,
+    ) -> Experiment:
+        """Say what a route of a bundle is split or shadowed for, and until when; it moves no weight.
+
+        :raises Unusable: a time without a zone.
+        """
+        times = {"ends_at": ends_at, **({"starts_at": starts_at} if starts_at else {})}
+        if any(moment.tzinfo is None for moment in times.values()):
+            raise Unusable("a time without a zone", hint="Pass one such as datetime.now(UTC) + timedelta(days=14).")
+        content = {"route": route, "hypothesis": hypothesis, "metric": metric}
+        told = {key: moment.isoformat() for key, moment in times.items()}
+        return self.api.start_experiment(refs.parse_name(name), {**content, **told})
+
+    def end_experiment(self, experiment_id: str) -> Experiment:
+        """End an experiment before its time."""
+        return self.api.end_experiment(experiment_id)
+
+    def conclude_experiment(self, experiment_id: str, result: str) -> Experiment:
+        """Say what came of an experiment that has ended; once."""
+        return self.api.conclude_experiment(experiment_id, result)
 
     def current_image(self, name: str) -> models.Image:
         """The image of the bundle that is in front.

@@ -1,6 +1,6 @@
 """Sample rows of a model: read from what people have at hand, or made up from its schema and ranges.
 
-Real rows are somebody's data. Unless told otherwise, a push therefore sends rows that never existed: numbers between the
+Real rows are somebody's data. Unless told otherwise, a push therefore sends rows that never existed: numbers and times between the
 smallest and the largest, categories that several rows share, texts put together from words that several texts share.
 """
 
@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from countersign.errors import Unusable
@@ -18,6 +19,7 @@ from countersign.errors import Unusable
 MAX_ROWS = 1000
 PROPOSED_ROWS = 20
 _MAX_CATEGORIES = 50
+_NANOSECONDS = re.compile(r"(\.\d{6})\d+")
 _WORD = re.compile(r"[^\W\d_]{2,20}")
 # For texts that share no words with each other.
 _NEUTRAL = ("the", "service", "was", "good", "and", "quick", "but", "too", "late", "please", "help", "with", "this")
@@ -27,7 +29,11 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a sample. ``kind``: number, integer, boolean, category (of ``values``) or text."""
+    """A column of a sample. ``kind``: number, integer, boolean, moment, category (of ``values``) or text.
+
+    Moments are ISO 8601; in a column with a time zone the offset follows, then the zone's name in brackets where it has one
+    (RFC 9557): `2026-01-31T09:30:00+01:00[Europe/Zurich]`.
+    """
 
     name: str
     kind: str
@@ -127,9 +133,11 @@ def _frame(data: Any) -> Sample:
     )
     dtypes = dict(data.dtypes)
     make_frame = type(data)
+    moments = [column.name for column in columns if column.kind == "moment"]
 
     def rebuild(rows: Sequence[Row]) -> Any:
-        return make_frame(list(rows), columns=names).astype(dtypes)
+        told = [{**row, **{name: _moment(row[name]) for name in moments}} for row in rows]
+        return make_frame(told, columns=names).astype(dtypes)
 
     return Sample("frame", columns, tuple(_rows(columns)), rebuild)
 
@@ -171,13 +179,15 @@ def _plain(value: Any, where: str) -> Any:
         return None
     if type(value).__module__ == "numpy" and hasattr(value, "item"):
         value = value.item()
+    if isinstance(value, datetime):  # pandas' timestamps are
+        return _text_of(value)
     if isinstance(value, str | bool | int | float):
         if isinstance(value, float) and math.isinf(value):
             raise Unusable(f"{where} of X_sample holds infinity", hint="Replace it before training.")
         return value
     raise Unusable(
         f"{where} of X_sample holds a {type(value).__name__}",
-        hint="Models take text, numbers and booleans: turn it into one of these before training.",
+        hint="Models take text, numbers, times and booleans: turn it into one of these before training.",
     )
 
 
@@ -194,11 +204,28 @@ def _column(name: str, values: list[Any], dtype: str = "") -> Column:
         kind = "integer"
     elif all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
         kind = "number"
+    elif known and dtype.startswith("datetime64"):
+        kind = "moment"
     elif all(isinstance(value, str) for value in known):
         kind = "category" if dtype == "category" or _repeats(known) else "text"
     else:
         raise Unusable(f"column {name} mixes text and numbers", hint="Give it one type before training.")
     return Column(name, kind, tuple(values), nullable)
+
+
+def _text_of(value: datetime) -> str:
+    """A moment as text, to the microsecond; with the name of its time zone, where that is more than an offset."""
+    name = getattr(value.tzinfo, "key", None) or getattr(value.tzinfo, "zone", None)
+    text = _NANOSECONDS.sub(r"\1", value.isoformat())
+    return f"{text}[{name}]" if name and name != "UTC" else text
+
+
+def _moment(text: str | None) -> datetime | None:
+    """The moment that `_text_of` wrote, in UTC where it had a time zone: frames bring it into their own."""
+    if text is None:
+        return None
+    moment = datetime.fromisoformat(text.partition("[")[0])
+    return moment.astimezone(UTC) if moment.tzinfo else moment
 
 
 def _repeats(texts: list[str]) -> bool:
@@ -225,6 +252,23 @@ def _make_integer(known: list[int], chance: random.Random) -> Callable[[], int]:
     return lambda: chance.randint(min(known), max(known))
 
 
+def _make_moment(known: list[str], chance: random.Random) -> Callable[[], str]:
+    written, bracket, zone = known[0].partition("[")
+    offset = datetime.fromisoformat(written).tzinfo
+    found = [moment for text in known if (moment := _moment(text))]
+    low, span = min(found), max(found) - min(found)
+    # Whole days where all are; else whole seconds.
+    step = timedelta(days=1) if all(moment.time() == time.min for moment in found) else timedelta(seconds=1)
+
+    def make() -> str:
+        moment = (low + chance.randint(0, span // step) * step).replace(microsecond=0)
+        if bracket:  # Z: the offset is left to the zone, which need not be known here
+            return moment.isoformat().replace("+00:00", f"Z[{zone}")
+        return (moment.astimezone(offset) if offset else moment).isoformat()
+
+    return make
+
+
 def _make_boolean(_: list[bool], chance: random.Random) -> Callable[[], bool]:
     return lambda: chance.random() < 0.5
 
@@ -248,6 +292,7 @@ _MAKERS: dict[str, Callable[[list[Any], random.Random], Callable[[], Any]]] = {
     "number": _make_number,
     "integer": _make_integer,
     "boolean": _make_boolean,
+    "moment": _make_moment,
     "category": _make_category,
     "text": _make_text,
 }

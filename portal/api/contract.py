@@ -81,7 +81,7 @@ class Operation:
 
 RESOURCES = (
     *("discovery", "account", "blobs", "models", "versions", "files"),
-    *("reviews", "bundles", "builds", "images", "platforms", "advisories", "jobs", "audit"),
+    *("reviews", "bundles", "experiments", "builds", "images", "platforms", "advisories", "jobs", "audit"),
 )
 """Every module that declares operations, in the order in which the description tells of them."""
 OPERATIONS: list[Operation] = []

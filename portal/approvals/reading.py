@@ -20,7 +20,7 @@ from registry.orm.account import Role
 from registry.orm.approval import DossierEntry, Outcome, ReleaseRequest, RequestState
 from registry.orm.audit import AuditEntry, AuditPayload
 from registry.orm.catalog import ModelVersion
-from registry.orm.image import Bundle
+from registry.orm.image import Bundle, MemberRole
 
 SAID_BY_DECIDED = frozenset({Action.VERSION_REJECTED.value, Action.CHANGES_REQUESTED.value})
 """Follow a decision in the same moment; the history tells the decision only."""
@@ -252,6 +252,7 @@ def share(bundle: Bundle, version: ModelVersion) -> tuple[str, str]:
     """A bundle's name and how the version's model is split in it."""
     return bundle.full_name, ", ".join(
         f"{f'version {member.version.number}' if member.version else f'what is {member.follow}'}: {member.weight} %"
+        f"{' in the shadow' if member.role is MemberRole.SHADOW else ''}"
         for member in bundle.members
         if member.model_id == version.model_id
     )

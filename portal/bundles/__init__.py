@@ -4,4 +4,4 @@ from flask import Blueprint
 
 bp = Blueprint("bundles", __name__, url_prefix="/bundles")
 
-from portal.bundles import views  # noqa: E402, F401 - registers the routes
+from portal.bundles import trying, views  # noqa: E402, F401 - registers the routes

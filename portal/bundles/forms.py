@@ -2,21 +2,22 @@
 
 import re
 
-from wtforms import HiddenField, RadioField, SelectChoice, StringField, TextAreaField
-from wtforms.validators import InputRequired, Length
+from wtforms import HiddenField, IntegerField, RadioField, SelectChoice, SelectField, StringField, TextAreaField
+from wtforms.validators import DataRequired, InputRequired, Length, NumberRange
 
 from portal.forms import Form
-from registry.bundles import MemberSpec, RouteSpec
 from registry.errors import Invalid
-from registry.orm.image import Bundle, Rebuild, RouteMember
+from registry.orm.image import Bundle, MemberRole, Rebuild, RouteMember
+from registry.routes import MemberSpec, RouteSpec
 
 HINT = (
     "One line a share: route, version, weight in per cent. A version is team/model:3, or team/model@approved to follow "
-    "what is approved. A fourth word such as 5-95 bounds how far the weight may be moved later."
+    "what is approved. A fourth word such as 5-95 bounds how far the weight may be moved later. The last word shadow makes it a "
+    "shadow: so many per cent of the requests are copied to it, and nobody gets its answers."
 )
 _LINE = re.compile(
     r"(?P<route>\S+)\s+(?P<model>[^\s:@]+)(?::(?P<number>[0-9]{1,9})|@(?P<follow>[^\s:@]+))"
-    r"\s+(?P<weight>[0-9]{1,3})\s*%?(?:\s+(?P<low>[0-9]{1,3})-(?P<high>[0-9]{1,3}))?"
+    r"\s+(?P<weight>[0-9]{1,3})\s*%?(?:\s+(?P<low>[0-9]{1,3})-(?P<high>[0-9]{1,3}))?(?P<shadow>\s+shadow)?"
 )
 
 
@@ -49,6 +50,37 @@ class NewBundleForm(RoutesForm):
     )
 
 
+class ExperimentForm(Form):
+    """What a route is split or shadowed for."""
+
+    route = SelectField("Route", validators=[InputRequired("Choose a route.")])
+    hypothesis = TextAreaField(
+        "What do you expect?",
+        validators=[DataRequired("Say what you expect."), Length(max=2000, message="At most 2,000 characters.")],
+        description="In one sentence that can turn out wrong.",
+    )
+    metric = StringField(
+        "What tells?",
+        validators=[DataRequired("Name a metric."), Length(max=200, message="At most 200 characters.")],
+        description="The number you will look at, and where it comes from.",
+    )
+    days = IntegerField(
+        "Ends after so many days",
+        default=14,
+        validators=[InputRequired("Give a number."), NumberRange(1, 365, message="1 to 365 days.")],
+    )
+
+
+class ConclusionForm(Form):
+    """What came of an experiment."""
+
+    result = TextAreaField(
+        "What came of it?",
+        validators=[DataRequired("Say what came of it."), Length(max=4000, message="At most 4,000 characters.")],
+        description="Kept with the bundle and in the audit log; it can be said once.",
+    )
+
+
 def write(bundle: Bundle) -> str:
     """The bundle's routes as the form shows them."""
     return "\n".join(_line(member) for member in bundle.members)
@@ -58,7 +90,8 @@ def _line(member: RouteMember) -> str:
     version = f":{member.version.number}" if member.version else f"@{member.follow}"
     bounds = (member.min_weight, member.max_weight)
     words = [member.route, f"{member.model.full_name}{version}", str(member.weight)]
-    return "  ".join(words + ([] if bounds == (0, 100) else [f"{bounds[0]}-{bounds[1]}"]))
+    words += [] if bounds == (0, 100) else [f"{bounds[0]}-{bounds[1]}"]
+    return "  ".join(words + (["shadow"] if member.role is MemberRole.SHADOW else []))
 
 
 def read(text: str) -> list[RouteSpec]:
@@ -79,6 +112,9 @@ def read(text: str) -> list[RouteSpec]:
             )
         bounds = (int(found["low"]), int(found["high"])) if found["low"] else (0, 100)
         pin = int(found["number"]) if found["number"] else None
-        share = MemberSpec(found["model"], int(found["weight"]), number=pin, follow=found["follow"], bounds=bounds)
+        role = MemberRole.SHADOW if found["shadow"] else MemberRole.PRIMARY
+        share = MemberSpec(
+            found["model"], int(found["weight"]), number=pin, follow=found["follow"], bounds=bounds, role=role
+        )
         shares.setdefault(found["route"], []).append(share)
     return [RouteSpec(name, members) for name, members in shares.items()]

@@ -8,12 +8,13 @@ from werkzeug.wrappers import Response as BaseResponse
 from portal import access, db, filters
 from portal.bundles import bp
 from portal.bundles.forms import NewBundleForm, RoutesForm, read, write
-from registry import builds, bundles, paging, waiting
+from registry import builds, bundles, experiments, paging, waiting
 from registry.access import Permission
 from registry.orm.image import Bundle, Rebuild, RouteMember
 
 Answer = str | tuple[str, int] | BaseResponse
 PAGE = 50
+TRIED = 5  # experiments that a bundle's page lists; the API has all
 
 
 @bp.get("")
@@ -58,6 +59,7 @@ def bundle(team: str, name: str) -> Answer:
     # Whoever was overtaken sees the routes as they are now above their own text: sending it again replaces those.
     form.revision.data = str(found.revision)
     history = builds.list_builds(session, paging.Cursor(limit=10), actor=g.actor, bundle=found)
+    tried = experiments.listing(session, found, paging.Cursor(limit=TRIED), actor=g.actor).items
     filters.name_actors({found.created_by})
     routes: dict[str, list[RouteMember]] = {}
     for member in found.members:
@@ -67,6 +69,7 @@ def bundle(team: str, name: str) -> Answer:
         bundle=found,
         routes=routes,
         form=form,
+        tried=[(item, experiments.state(item)) for item in tried],
         history=history.items,
         resolution=bundles.resolve(session, found),
         previous=builds.previous_image(session, found),

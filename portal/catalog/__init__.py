@@ -4,4 +4,4 @@ from flask import Blueprint
 
 bp = Blueprint("catalog", __name__)
 
-from portal.catalog import compare, files, index, model, own_code, version  # noqa: E402, F401 - they add their routes to bp
+from portal.catalog import compare, files, index, model, own_code, revoking, version  # noqa: E402, F401 - they add their routes to bp

@@ -1,9 +1,10 @@
 """What people say of a model or a version; the rules are the domain's."""
 
 from wtforms import HiddenField, IntegerField, RadioField, SelectChoice, SelectField, StringField, TextAreaField
-from wtforms.validators import InputRequired, Length, NumberRange
+from wtforms.validators import DataRequired, InputRequired, Length, NumberRange
 
 from portal.forms import Form
+from portal.reauthentication import ConfirmedForm
 from registry.orm.catalog import Visibility
 
 ONE_A_LINE = "One a line."
@@ -87,3 +88,13 @@ class WithdrawForm(Form):
 def lines(text: str | None) -> list[str]:
     """The lines of a text field that say something."""
     return [line.strip() for line in (text or "").splitlines() if line.strip()]
+
+
+class RevokeForm(ConfirmedForm):
+    """Stopping the use of a version, signed."""
+
+    reason = TextAreaField(
+        "Why must it not be used any more?",
+        validators=[DataRequired("Say why."), Length(max=4000, message="At most 4,000 characters.")],
+        description="Whoever runs or uses it reads this first. Kept beside the audit log.",
+    )

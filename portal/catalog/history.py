@@ -9,7 +9,7 @@ from portal import filters
 from registry.orm.audit import AuditEntry, AuditPayload
 
 Body = Mapping[str, Any]
-STOPS = frozenset({"version:check_failed", "version:rejected", "version:stopped", "build:failed"})
+STOPS = frozenset({"version:check_failed", "version:rejected", "version:revoked", "build:failed"})
 MEANINGS = {"approve": "approved it", "request_changes": "asked for changes", "reject": "rejected it"}
 
 
@@ -55,7 +55,7 @@ WORDS: Mapping[str, Callable[[str, Body], str]] = {
     "version:withdrawn": lambda who, b: f"Withdrawn from review by {who}{_quoted(b.get('reason'))}",
     "version:approved": lambda _who, _: "Approved: the last needed signature was there",
     "version:rejected": lambda _who, _: "Rejected",
-    "version:stopped": lambda who, b: f"Stopped by {who}{_quoted(b.get('reason'))}",
+    "version:revoked": lambda who, b: f"Revoked by {who}{_quoted(b.get('reason'))}",
     "request:changes_requested": lambda _who, _: "Changes requested; open again",
     "request:commented": lambda who, b: f"{who} wrote{_quoted(b.get('text'))}",
     "request:notice_answered": lambda who, b: (

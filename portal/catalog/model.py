@@ -57,7 +57,8 @@ def model(team: str, name: str) -> str:
     if found.versions_made:
         version = catalog.get_version(session, found.full_name, "approved" if approved else "latest", actor=g.actor)
     asked = approvals.open_request_of(session, version) if version and approved else None
-    served = reading.serving(session, version, bundles.holding(session, found)) if version and approved else []
+    holders = bundles.holding(session, found) if version and approved else []
+    served = [item for item in reading.serving(session, version, holders) if not item.shadow] if version else []
     form = _use_form()
     return render_template(
         "catalog/model.html",

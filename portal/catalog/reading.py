@@ -84,7 +84,7 @@ def teams_of(session: Session, actor: Actor) -> list[Team]:
 
 @dataclass(frozen=True)
 class Serving:
-    """A bundle whose current image answers with a version."""
+    """A bundle whose current image holds a version on a route."""
 
     bundle: Bundle
     image: Image
@@ -92,6 +92,8 @@ class Serving:
     version_name: str
     """The version in the inference protocol: its number, or name and number on a route of several models."""
     weight: int
+    shadow: bool
+    """Nobody gets its answers: it is asked a copy of so many of the route's requests."""
 
 
 def serving(session: Session, version: ModelVersion, holders: Sequence[Bundle]) -> list[Serving]:
@@ -105,10 +107,10 @@ def serving(session: Session, version: ModelVersion, holders: Sequence[Bundle]) 
             members = route["members"]
             mine = next((member for member in members if member["version"] == version.id.hex), None)
             if mine is not None and image is not None:
-                alone = len({member["ref"].rpartition(":")[0] for member in members}) == 1
-                name = str(version.number) if alone else f"{model.name}-{version.number}"
-                found.append(Serving(bundle, image, route["name"], name, mine["weight"]))
-    return found
+                answering = {member["ref"].rpartition(":")[0] for member in members if "role" not in member}
+                name = str(version.number) if answering == {model.full_name} else f"{model.name}-{version.number}"
+                found.append(Serving(bundle, image, route["name"], name, mine["weight"], "role" in mine))
+    return sorted(found, key=lambda item: item.shadow)
 
 
 def _recipes(session: Session, image_ids: Sequence[UUID]) -> dict[UUID, Mapping[str, Any]]:

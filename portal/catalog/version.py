@@ -1,5 +1,6 @@
 """A version: where it is, what is next, who it waits for; and the acts of its team."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import flash, g, redirect, render_template, request, url_for
@@ -18,8 +19,10 @@ from registry import (
     jobs,
     lineage,
     notices,
+    paging,
     policies,
     rescans,
+    revoking,
     versions,
     wording,
 )
@@ -27,6 +30,7 @@ from registry.access import Permission
 from registry.errors import WrongStage
 from registry.orm.approval import ReleaseRequest, RequestState
 from registry.orm.catalog import ModelVersion, Stage
+from registry.orm.image import Image
 
 Answer = str | tuple[str, int] | BaseResponse
 
@@ -92,12 +96,18 @@ def version(team: str, name: str, ref: str) -> Answer:
         sources=reading.in_order(graph.sources),
         builds=builds,
         served=served,
+        held=_held(found) if found.stage is Stage.REVOKED else [],
         card=cards.body(found),
         tensors=cards.tensors(found),
         events=history.tell(log, now=True),
         may_read=catalog.may_read_artifacts(session, model, actor=g.actor),
         may_=_acts(found, is_open=is_open),
     )
+
+
+def _held(found: ModelVersion) -> Sequence[Image]:
+    """The newest images that hold a revoked version, whose owners have to act."""
+    return revoking.images_of(db.session(), found, paging.Cursor(limit=25), actor=g.actor).items
 
 
 def _mentioned(found: ModelVersion, asked: ReleaseRequest | None) -> set[str]:
@@ -122,6 +132,7 @@ def _acts(found: ModelVersion, *, is_open: bool) -> dict[str, bool]:
     return {
         "submit": submits and found.stage is Stage.READY,
         "withdraw": submits and is_open,
+        "revoke": access.may(Permission.REVOKE) and revoking.revocable(found),
         "retry": pushes and found.stage is Stage.CHECK_FAILED,
     }
 

@@ -1,6 +1,18 @@
 """Tables only. Importing this package maps all of them."""
 
-from registry.orm import account, advisory, approval, audit, catalog, image, job, lineage, platform, scanning
+from registry.orm import (
+    account,
+    advisory,
+    approval,
+    audit,
+    catalog,
+    experiment,
+    image,
+    job,
+    lineage,
+    platform,
+    scanning,
+)
 from registry.orm.base import Base, Governed
 
 __all__ = [
@@ -11,6 +23,7 @@ __all__ = [
     "approval",
     "audit",
     "catalog",
+    "experiment",
     "image",
     "job",
     "lineage",

@@ -19,6 +19,13 @@ class Rebuild(enum.StrEnum):
     PROPOSE = "propose"
 
 
+class MemberRole(enum.StrEnum):
+    """What a version does on a route: answer, or be asked a copy of requests whose answers nobody gets."""
+
+    PRIMARY = "primary"
+    SHADOW = "shadow"
+
+
 class BuildState(enum.StrEnum):
     """Where a build stands. ``proposed`` waits for the bundle's owner."""
 
@@ -67,7 +74,7 @@ class Bundle(Governed, Base):
 
 
 class RouteMember(Governed, Base):
-    """One share of a route: a pinned version, or whatever version is approved (or aliased) at the time."""
+    """One member of a route: a pinned version, or whatever version is approved (or aliased) at the time."""
 
     __tablename__ = "route_members"
     __table_args__ = (
@@ -83,7 +90,10 @@ class RouteMember(Governed, Base):
     model_id: Mapped[UUID] = mapped_column(sa.ForeignKey("registered_models.id"), index=True)
     version_id: Mapped[UUID | None] = mapped_column(sa.ForeignKey("model_versions.id"), comment="pinned")
     follow: Mapped[str | None] = mapped_column(sa.String(63), comment="approved, or an alias; empty when pinned")
-    weight: Mapped[int]
+    role: Mapped[MemberRole] = mapped_column(
+        enum_column(MemberRole), default=MemberRole.PRIMARY, server_default=MemberRole.PRIMARY.value
+    )
+    weight: Mapped[int] = mapped_column(comment="per cent of the route; of a shadow: of its requests that are copied")
     min_weight: Mapped[int] = mapped_column(default=0)
     max_weight: Mapped[int] = mapped_column(default=100)
     bundle: Mapped[Bundle] = relationship(back_populates="members", lazy="raise")

@@ -7,7 +7,8 @@ from sqlalchemy.orm import joinedload
 from builders import revoking
 from formats import keys, revocations
 from formats.seals import BadSeal
-from registry import audit, versions
+from registry import audit, catalog, versions
+from registry import revoking as registry_revoking
 from registry.access import SYSTEM
 from registry.errors import NotFound
 from registry.orm.catalog import ModelVersion, Stage
@@ -44,7 +45,10 @@ def listed(path, signer):
 def test_revoked_versions_are_listed_and_stay_listed(world, version, signer, tmp_path):
     path = tmp_path / "revocations.json"
     assert revoking.write(world.database, signer, path).revoked == ()
-    digest = move(world, version, Stage.REVOKED)
+    with world.write() as session:
+        found = catalog.version_by_id(session, version, actor=world.cora)
+        registry_revoking.revoke(session, found, actor=world.cora, reason="It was wrong.", method="password+totp")
+        digest = found.release_digest
     (entry,) = revoking.write(world.database, signer, path).revoked
     assert (entry.kind, entry.digest, entry.name) == ("release", digest, f"{factories.MODEL}:1")
     move(world, version, Stage.RETIRED)

@@ -27,6 +27,7 @@ class Portal(Served):
         self.versions: dict[str, list[dict[str, Any]]] = {}
         self.reviews: dict[str, dict[str, Any]] = {}
         self.bundles: dict[str, dict[str, Any]] = {}
+        self.experiments: dict[str, dict[str, Any]] = {}
         self.builds: dict[str, dict[str, Any]] = {}
         self.rebuilds: dict[str, dict[str, Any]] = {}
         self.changes: dict[str, dict[str, Any]] = {}
@@ -265,6 +266,22 @@ class Portal(Served):
         bundle["image_digest"] = bundle.pop("previous")
         return 200, bundle
 
+    def experiments_of(self, name: str, query: dict[str, str], **_: Any) -> Any:
+        return self._page([item for item in self.experiments.values() if item["bundle"] == name], query)
+
+    def start_experiment(self, name: str, body: bytes, **_: Any) -> Any:
+        item = {"id": f"e{len(self.experiments) + 1}", "bundle": name, "state": "running", **json.loads(body)}
+        self.experiments[item["id"]] = item
+        return 201, item
+
+    def end_experiment(self, item: str, **_: Any) -> Any:
+        self._of(self.experiments, item)["state"] = "ended"
+        return 200, self.experiments[item]
+
+    def conclude_experiment(self, item: str, body: bytes, **_: Any) -> Any:
+        self._of(self.experiments, item).update(state="concluded", **json.loads(body))
+        return 200, self.experiments[item]
+
     def bake(self, name: str, **_: Any) -> Any:
         self._of(self.bundles, name)
         build_id = f"b{len(self.builds) + 1}"
@@ -488,6 +505,10 @@ Portal.routes = [
     ("POST", r"/api/v1/bundles/(?P<name>[^/]+/[^/]+)/bake", Portal.bake),
     ("GET", r"/api/v1/images/(?P<digest>[^/]+)", Portal.get_image),
     ("POST", r"/api/v1/bundles/(?P<name>[^/]+/[^/]+)/rollback", Portal.roll_back),
+    ("GET", r"/api/v1/bundles/(?P<name>[^/]+/[^/]+)/experiments", Portal.experiments_of),
+    ("POST", r"/api/v1/bundles/(?P<name>[^/]+/[^/]+)/experiments", Portal.start_experiment),
+    ("POST", r"/api/v1/experiments/(?P<item>[^/]+)/end", Portal.end_experiment),
+    ("POST", r"/api/v1/experiments/(?P<item>[^/]+)/conclusion", Portal.conclude_experiment),
     ("GET", r"/api/v1/builds", Portal.list_builds),
     ("GET", r"/api/v1/builds/(?P<item>[^/]+)", Portal.get_build),
     ("GET", r"/api/v1/builds/(?P<item>[^/]+)/log", Portal.get_log),

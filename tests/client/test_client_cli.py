@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
@@ -310,6 +311,19 @@ def test_rollback_returns_to_the_previous_image(pushed):
     bundle["image_digest"] = None
     refused = run("rollback", "payments/voice")
     assert (refused.exit_code != 0, "has no image yet" in refused.stderr) == (True, True)
+
+
+def test_an_experiment_is_started_ended_and_concluded(pushed):
+    asked = ("--hypothesis", "fewer wrong teams", "--metric", "share of moved cases", "--days", "14", "-o", "json")
+    started = json.loads(run("experiment", "start", "payments/voice", "feedback", *asked).stdout)
+    assert (started["state"], started["route"], started["metric"]) == ("running", "feedback", "share of moved cases")
+    lasts = datetime.fromisoformat(started["ends_at"]) - datetime.now(UTC)
+    assert timedelta(days=13) < lasts <= timedelta(days=14)
+    assert "fewer wrong teams" in run("experiment", "list", "payments/voice").stdout
+    assert "ended" in run("experiment", "end", started["id"]).stdout
+    done = run("experiment", "conclude", started["id"], "--result", "2 of 100 fewer", "-o", "json")
+    assert json.loads(done.stdout)["result"] == "2 of 100 fewer"
+    assert run("experiment", "start", "payments/voice", "feedback", *asked[:4], "--days", "0").exit_code == 2
 
 
 IMAGE = "sha256:" + "3" * 64

@@ -4,6 +4,7 @@ import json
 import math
 import sys
 import warnings
+from datetime import date
 
 import joblib
 import numpy as np
@@ -21,6 +22,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 import countersign
 from countersign import cards, errors, sampling
+from serving import tensors
 
 TEXTS = ["Ana Smith: my card was late", "the card of Bob was late", "thank you for the help", "the help was good"] * 3
 LABELS = ["card", "card", "praise", "praise"] * 3
@@ -167,9 +169,7 @@ def test_joblib_is_asked_for_when_it_is_missing(signed_in, voice, monkeypatch):
         pytest.param([1.0, 2.0], "is a list", id="flat"),
         pytest.param([[1.0], [1.0, 2.0]], "differ in length", id="ragged"),
         pytest.param(np.array([["a", "b"]]), "holds text", id="text-array"),
-        pytest.param(
-            pd.DataFrame({"day": pd.to_datetime(["2026-01-01"])}), "day of X_sample holds a Timestamp", id="date"
-        ),
+        pytest.param(pd.DataFrame({"day": [date(2026, 1, 1)]}), "day of X_sample holds a date", id="date"),
         pytest.param(pd.DataFrame({"a": [math.inf]}), "infinity", id="infinity"),
         pytest.param(pd.DataFrame({"a": ["x", 1]}), "mixes text and numbers", id="mixed"),
         pytest.param(pd.DataFrame([[1, 2]], columns=["a", "a"]), "two columns of one name", id="twice"),
@@ -188,6 +188,34 @@ def test_a_rare_category_is_not_proposed():
 def test_texts_without_shared_words_give_neutral_ones():
     rows = sampling.propose(sampling.read(["Alice called", "Bob wrote"]))
     assert not any(word in row["text"] for row in rows for word in ("alice", "bob", "called", "wrote", "Alice", "Bob"))
+
+
+ZONES = [None, "UTC", "Europe/Zurich", "+01:00"]
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_dates_are_sampled_as_moments_of_their_zone_and_become_a_frame_again(zone):
+    times = pd.date_range("2026-03-28 08:30:15.123456", periods=8, freq="5h", tz=zone)
+    frame = pd.DataFrame({"opened": times, "amount": [1.5, 2.5] * 4})
+    frame.loc[3, "opened"] = None
+    seen = sampling.read(frame)
+    assert (seen.columns[0].kind, seen.columns[0].nullable) == ("moment", True)
+    ends = {None: "15.123456", "UTC": "+00:00", "Europe/Zurich": "+01:00[Europe/Zurich]", "+01:00": "+01:00"}[zone]
+    assert seen.rows[0]["opened"].endswith(ends)
+    pd.testing.assert_frame_equal(seen.rebuild(seen.rows), frame)
+    rows = sampling.propose(seen)
+    assert rows[-1]["opened"] is None
+    texts = [row["opened"] for row in rows[:-1]]
+    assert tensors.zone_of(texts) == zone, "the check finds the zone that the frame had"
+    made = seen.rebuild(rows)
+    assert made["opened"].dtype == frame["opened"].dtype
+    assert made["opened"].min() >= times.min().floor("s")
+    assert made["opened"].max() <= times.max()
+
+
+def test_days_stay_days():
+    seen = sampling.read(pd.DataFrame({"day": pd.date_range("2026-01-01", periods=30), "n": range(30)}))
+    assert all(row["day"].endswith("T00:00:00") for row in sampling.propose(seen))
 
 
 def test_the_same_sample_gives_the_same_rows(frame):

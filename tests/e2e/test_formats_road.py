@@ -19,6 +19,7 @@ from sqlalchemy import select
 from registry import bundles
 from registry.orm.catalog import Stage
 from registry.orm.image import Build, BuildState
+from registry.routes import RouteSpec
 from tests import factories
 from tests.builders.checks import model_files
 from tests.builders.checks.model_files import TWO, X
@@ -128,9 +129,7 @@ def test_every_format_is_pushed_checked_approved_baked_and_served(installation, 
             version = world.version(session, 1, model=f"payments/{declared}")
             assert version.stage is Stage.READY, (declared, [report.body for report in version.reports][-1])
             factories.approve(session, world, version)
-        routes = [
-            bundles.RouteSpec(declared, (factories.pinned(1, model=f"payments/{declared}"),)) for declared in CHOSEN
-        ]
+        routes = [RouteSpec(declared, (factories.pinned(1, model=f"payments/{declared}"),)) for declared in CHOSEN]
         bundles.create(session, actor=world.ana, full_name="payments/every", routes=routes)
         bundles.bake(session, bundles.get(session, "payments/every", actor=world.ana), actor=world.ana)
     code, _, said = installation.work()

@@ -25,6 +25,15 @@ def with_outputs(*outputs):
     return replace(BASE, outputs=outputs)
 
 
+def test_times_with_a_zone_and_without_are_not_the_same():
+    local = replace(CITY, content_type="datetime")
+    moment, other = replace(local, zone="UTC"), replace(local, zone="Europe/Zurich")
+    found = judge(with_inputs(local), with_inputs(moment))
+    assert found.reasons == ("The input city was of times without a zone and is of times with a zone.",)
+    assert found.kind == "breaking"
+    assert judge(with_inputs(moment), with_inputs(other)).keeps_callers, "a moment is one in every zone"
+
+
 @pytest.mark.parametrize(
     ("after", "kind", "reasons"),
     [

@@ -22,6 +22,38 @@ def test_round_trip(manifest_document):
     assert read.routes[0].members[1].bounds == (0, 100)
 
 
+def test_a_shadow_is_said_in_one_way_only_and_no_version_that_answers(manifest_document):
+    member = manifest_document["routes"][0]["members"][1]
+    member |= {"role": "shadow", "weight": 5, "bounds": [0, 20]}
+    read = Manifest.from_dict(manifest_document)
+    assert [item.shadow for item in read.routes[0].members] == [False, True]
+    assert read.to_dict() == manifest_document
+    for value in ("primary", "twin", None):
+        member["role"] = value
+        with pytest.raises(ManifestError, match="expected one of shadow"):
+            Manifest.from_dict(manifest_document)
+    for item in manifest_document["routes"][0]["members"]:
+        item |= {"role": "shadow", "weight": 5, "bounds": [0, 20]}
+    with pytest.raises(ManifestError, match="no version would answer"):
+        Manifest.from_dict(manifest_document)
+
+
+def test_only_dates_have_a_time_zone(manifest_document):
+    signature = manifest_document["models"][0]["signature"]
+    signature["layout"] = "frame"
+    signature["inputs"][0] |= {"content_type": "datetime", "zone": "Europe/Zurich"}
+    read = Manifest.from_dict(manifest_document)
+    assert read.models[0].signature.inputs[0].zone == "Europe/Zurich"
+    assert read.to_dict() == manifest_document
+    signature["inputs"][0]["zone"] = "Zurich; drop"
+    with pytest.raises(ManifestError, match="a time zone such as"):
+        Manifest.from_dict(manifest_document)
+    signature["inputs"][0]["zone"] = "+01:00"
+    del signature["inputs"][0]["content_type"]
+    with pytest.raises(ManifestError, match="only dates have a time zone"):
+        Manifest.from_dict(manifest_document)
+
+
 def test_the_host_can_be_the_base(manifest_document):
     manifest_document["base"] = "host"
     assert Manifest.from_dict(manifest_document).base == "host"

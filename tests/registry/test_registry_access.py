@@ -9,7 +9,13 @@ from registry.access import Actor, Permission
 from registry.errors import InteractiveOnly, MissingRole, MissingScope, NotInTeam, SecondFactorRequired
 from registry.orm.account import Role
 
-FOR_PEOPLE = (Permission.DECIDE, Permission.WAIVE, Permission.ADMINISTER, Permission.OPERATE)
+FOR_PEOPLE = (
+    Permission.DECIDE,
+    Permission.WAIVE,
+    Permission.REVOKE,
+    Permission.ADMINISTER,
+    Permission.OPERATE,
+)
 
 
 def acting(*roles, **fields):

@@ -6,13 +6,13 @@ import pytest
 import time_machine
 
 from registry import accounts, bundles, catalog, clock
-from registry.bundles import MemberSpec, RouteSpec
 from registry.errors import AlreadyExists, Blocked, Invalid, NotFound, PreconditionMissing, Stale
 from registry.orm.image import Rebuild
+from registry.routes import MemberSpec, RouteSpec
 from tests import factories
-from tests.factories import MODEL, following, pinned
+from tests.factories import MODEL, following, in_shadow, pinned
 from tests.registry.bundling import DESK, approved, builds_of, bundle, get, ready
-from tests.support import at_once, kinds, refused
+from tests.support import at_once, bodies_of, kinds, refused
 
 # --------------------------------------------------------------------------------------------------- routes
 
@@ -25,6 +25,17 @@ def test_members_keep_their_order_weights_and_bounds(world):
             (m.position, m.version.number, m.weight, m.min_weight, m.max_weight) for m in get(session, world).members
         ]
     assert found == [(0, 2, 90, 50, 100), (1, 1, 10, 0, 50)]
+
+
+def test_shadows_are_members_whose_weights_are_no_shares(world):
+    ready(world, 3)
+    bundle(world, pinned(1, 100), in_shadow(pinned(2, 100)), in_shadow(pinned(3, 5, bounds=(0, 20))))
+    with world.read() as session:
+        found = [(m.version.number, m.role.value, m.weight, m.max_weight) for m in get(session, world).members]
+    assert found == [(1, "primary", 100, 100), (2, "shadow", 100, 100), (3, "shadow", 5, 20)]
+    with world.read() as session:
+        body = bodies_of(session, "bundle:created")[-1]
+    assert [member["role"] for member in body["routes"][0]["members"]] == ["primary", "shadow", "shadow"]
 
 
 def test_positions_run_on_over_all_routes(world):
@@ -47,6 +58,15 @@ def test_positions_run_on_over_all_routes(world):
         pytest.param([RouteSpec("a", [pinned(1, 150), pinned(2, -50)])], "/routes/0/members/0", id="negative"),
         pytest.param([RouteSpec("a", [pinned(1, 100, bounds=(0, 99))])], "/routes/0/members/0", id="above-its-bounds"),
         pytest.param([RouteSpec("a", [pinned(1, 100, bounds=(0, 101))])], "/routes/0/members/0", id="bounds-too-wide"),
+        pytest.param([RouteSpec("a", [in_shadow(pinned(1))])], "/routes/0/members", id="a-shadow-of-nobody"),
+        pytest.param(
+            [RouteSpec("a", [pinned(1, 90), in_shadow(pinned(2, 10))])], "/routes/0/members", id="a-shadow-is-no-share"
+        ),
+        pytest.param(
+            [RouteSpec("a", [pinned(1), in_shadow(pinned(2, 30, bounds=(0, 20)))])],
+            "/routes/0/members/1",
+            id="a-shadow-above-its-bounds",
+        ),
         pytest.param([RouteSpec("A b", [pinned(1)])], "/routes/0/name", id="bad-name"),
         pytest.param([RouteSpec("a", [MemberSpec(MODEL, 100)])], "/routes/0/members/0", id="neither"),
         pytest.param([RouteSpec("a", [MemberSpec(MODEL, 100, 1, "approved")])], "/routes/0/members/0", id="both"),
@@ -183,6 +203,40 @@ def test_a_pinned_member_is_that_version_and_a_follower_the_newest_approved(worl
             resolution.recipe["routes"][0]["members"][1]["release_digest"] == world.version(session, 2).release_digest
         )
         assert resolution.waiting == []
+
+
+def test_a_shadow_is_baked_beside_those_that_answer_and_after_them(world):
+    approved(world, 2)
+    bundle(world, in_shadow(pinned(2, 10, bounds=(0, 20))), pinned(1))
+    with world.read() as session:
+        (route,) = bundles.resolve(session, get(session, world)).recipe["routes"]
+    told = [(member["ref"], member.get("role"), member["weight"], member["bounds"]) for member in route["members"]]
+    assert told == [(f"{MODEL}:1", None, 100, [0, 100]), (f"{MODEL}:2", "shadow", 10, [0, 20])]
+
+
+def test_a_shadow_that_was_promoted_is_left_out(world):
+    approved(world)
+    bundle(world, pinned(1), in_shadow(following("approved", 50)))
+    with world.read() as session:
+        (route,) = bundles.resolve(session, get(session, world)).recipe["routes"]
+    assert [member["ref"] for member in route["members"]] == [f"{MODEL}:1"]
+    approved(world)
+    with world.read() as session:
+        (route,) = bundles.resolve(session, get(session, world)).recipe["routes"]
+    assert [member["ref"] for member in route["members"]] == [f"{MODEL}:1", f"{MODEL}:2"]
+    assert [build.reason for build in builds_of(world)] == [f"version 2 of {MODEL} was approved"], (
+        "a new version in the shadow is baked like one that answers"
+    )
+
+
+def test_a_shadow_must_be_approved_like_any_other(world):
+    approved(world)
+    ready(world)
+    bundle(world, pinned(1), in_shadow(pinned(2, 5)))
+    with world.read() as session:
+        assert bundles.resolve(session, get(session, world)).waiting == [
+            f"Route feedback waits for {MODEL}:2, which is ready."
+        ]
 
 
 def test_what_is_missing_is_told_member_by_member(world):

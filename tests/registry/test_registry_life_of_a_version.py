@@ -21,6 +21,7 @@ from registry.orm.audit import AuditEntry
 from registry.orm.catalog import RELEASED, ModelVersion, RegisteredModel, Stage
 from registry.orm.image import Build, BuildState, Bundle, Rebuild
 from registry.orm.job import Job, JobKind, JobState
+from registry.routes import RouteSpec
 from registry.store import LocalStore
 from tests import factories
 from tests.factories import MODEL
@@ -137,9 +138,7 @@ class Life(RuleBasedStateMachine):
         with self.attempt() as session:
             bundle = bundles.get(session, "payments/desk", actor=self.world.ana)
             routes = [
-                bundles.RouteSpec(
-                    "feedback", [factories.pinned(number, weight), factories.following("approved", 100 - weight)]
-                )
+                RouteSpec("feedback", [factories.pinned(number, weight), factories.following("approved", 100 - weight)])
             ]
             bundles.change(
                 session, bundle, actor=self.world.ana, routes=routes, rebuild=rebuild, expected=bundle.revision

@@ -133,12 +133,13 @@ def test_the_wheels_of_what_was_there_are_taken_from_locks_and_bills_of_material
         build = session.scalars(sa.select(Build)).one()
         image = factories.released_image(session, build, sbom={"components": components}).id
     new = ["advisory_findings", "image_wheels", "version_wheels", "wheels", "affected_packages", "advisories"]
-    new += ["advisory_head", "advisory_bundles", "advisory_waivers"]
+    new += ["advisory_head", "advisory_bundles", "advisory_waivers", "experiments"]
     new += ["platform_moves", "platform_decisions", "platform_changes", "platforms"]
     with database.engine.begin() as connection:
         for table in new:
             connection.execute(sa.text(f"DROP TABLE {table}"))
         connection.execute(sa.text("ALTER TABLE images DROP COLUMN platform"))
+        connection.execute(sa.text("ALTER TABLE route_members DROP COLUMN role"))
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '0003'"))
     schema.upgrade(database)
     assert schema.is_current(database)

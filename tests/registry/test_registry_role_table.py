@@ -6,6 +6,7 @@ import pkgutil
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import joinedload
 
 import registry
 from formats import digest as digests
@@ -14,6 +15,7 @@ from registry import (
     approvals,
     bundles,
     catalog,
+    experiments,
     importing,
     platform_changes,
     platforms,
@@ -21,6 +23,7 @@ from registry import (
     reading,
     rebuilds,
     recall,
+    revoking,
     signing_in,
     tokens,
     uploads,
@@ -29,12 +32,14 @@ from registry import (
     waves,
 )
 from registry import builds as baking
-from registry.errors import Blocked, Forbidden, Invalid, NotFound, Stale, TokenRefused, WrongStage
+from registry.errors import AlreadyExists, Blocked, Forbidden, Invalid, NotFound, Stale, TokenRefused, WrongStage
 from registry.orm.account import ApiToken, Person, Role, RoleGrant
 from registry.orm.advisory import AdvisoryBundle, Waiver
+from registry.orm.experiment import Experiment
 from registry.orm.image import Build, BuildState, Image, Rebuild
 from registry.orm.platform import PlatformChange
 from registry.paging import Cursor
+from registry.routes import RouteSpec
 from registry.settings import Settings
 from tests import factories
 from tests.factories import MODEL, PEOPLE, TERMS
@@ -98,6 +103,11 @@ class Scene:
     def move(self):
         return waves.get(self.session, self.change(), self.image_digest(), actor=self.world.ana)
 
+    def experiment(self, hypothesis="it goes on"):
+        return self.session.scalars(
+            select(Experiment).where(Experiment.hypothesis == hypothesis).options(joinedload(Experiment.bundle))
+        ).one()
+
     def image_digest(self):
         return self.session.scalars(select(Image.digest)).one()
 
@@ -132,10 +142,17 @@ def scene(world):
                 factories.released_image(session, build)
         factories.lay_platform(session)
         factories.propose(session, world, factories.offer_platform(session))
+        split = factories.bundle(
+            session, world, factories.pinned(5, 90), factories.pinned(3, 10), name="payments/split"
+        )
+        for hypothesis in ("it ended", "it goes on"):
+            made = factories.experiment(session, split, actor=world.ana, hypothesis=hypothesis)
+            if hypothesis == "it ended":
+                experiments.end(session, experiments.get(session, made.id, actor=world.ana), actor=world.ana)
     return world
 
 
-ROUTES = [bundles.RouteSpec("feedback", [factories.pinned(5)])]
+ROUTES = [RouteSpec("feedback", [factories.pinned(5)])]
 
 
 def then(error, act, *given, **named):
@@ -229,6 +246,10 @@ ACTS = {
     ),
     versions.tag: (lambda s, a: versions.tag(s.session, s.version(3), "note", "x", actor=a), TEAM),
     versions.retry_checks: (lambda s, a: versions.retry_checks(s.session, s.version(2), actor=a), TEAM),
+    revoking.revoke: (
+        lambda s, a: revoking.revoke(s.session, s.version(5), actor=a, reason="It was wrong.", method="test"),
+        {"cora", "carl", "max"},
+    ),
     # review
     approvals.submit: (
         lambda s, a: approvals.submit(s.session, s.version(3), actor=a, note="", terms=TERMS),
@@ -260,6 +281,20 @@ ACTS = {
     ),
     bundles.bake: (lambda s, a: bundles.bake(s.session, s.bundle(), actor=a), BUNDLERS),
     bundles.accept: (lambda s, a: bundles.accept(s.session, s.build(BuildState.PROPOSED), actor=a), BUNDLERS),
+    experiments.start: (
+        lambda s, a: then(AlreadyExists, factories.experiment, s.session, s.bundle("payments/split"), actor=a),
+        BUNDLERS,
+    ),
+    experiments.get: (lambda s, a: experiments.get(s.session, s.experiment().id, actor=a), EVERYBODY),
+    experiments.listing: (
+        lambda s, a: experiments.listing(s.session, s.bundle("payments/split"), Cursor(), actor=a),
+        EVERYBODY,
+    ),
+    experiments.end: (lambda s, a: experiments.end(s.session, s.experiment(), actor=a), BUNDLERS),
+    experiments.conclude: (
+        lambda s, a: experiments.conclude(s.session, s.experiment("it ended"), actor=a, result="nothing"),
+        BUNDLERS,
+    ),
     baking.get_build: (
         lambda s, a: baking.get_build(s.session, s.build(BuildState.DONE).id, actor=a),
         EVERYBODY,
@@ -350,6 +385,11 @@ ANSWERS_BY_ACTOR = {
     "registry.recall.tell": "counts what they may see",
     "registry.recall.versions_of": "leaves out what they may not see",
     "registry.recall.waiting": "lists by their roles, see registry.waiting",
+    "registry.experiments.waiting": "lists by their teams, see registry.waiting",
+    "registry.revoking.images_of": "leaves out what they may not see",
+    "registry.revoking.in_front": "lists by their teams, see registry.waiting",
+    "registry.revoking.used": "lists by their teams, see registry.waiting",
+    "registry.routes.rows": "part of making and changing a bundle",
     "registry.uploads.may_refer": "is itself the question",
     "registry.waiting.for_actor": "lists by their roles",
     "registry.waves.left_behind": "lists by their roles, see registry.waiting",

@@ -32,6 +32,8 @@ from builders.compile import making
 from formats import digest, keys, lock
 from formats.artifacts import File
 from formats.manifest import (
+    PRIMARY,
+    SHADOW,
     App,
     Compiled,
     Environment,
@@ -215,11 +217,12 @@ class Image:
         self.path("manifest.dsse.json").write_bytes(seal(manifest, self.signer))
 
 
-def build(root, members, routes, *, sealed_rows=True):
+def build(root, members, routes, *, sealed_rows=True, shadows=()):
     """Assemble an image.
 
     :param members: ref, such as `payments/voice:1`, to what was trained.
     :param routes: route name to {ref: weight}.
+    :param shadows: those refs that are shadows on their routes.
     """
     base = root / BASE
     copy_app(base / "app")
@@ -241,7 +244,13 @@ def build(root, members, routes, *, sealed_rows=True):
         ),
         models=tuple(models),
         routes=tuple(
-            Route(name, tuple(Member(ref, weight, (0, 100)) for ref, weight in weights.items()))
+            Route(
+                name,
+                tuple(
+                    Member(ref, weight, (0, 100), SHADOW if ref in shadows else PRIMARY)
+                    for ref, weight in weights.items()
+                ),
+            )
             for name, weights in routes.items()
         ),
     )

@@ -4,6 +4,7 @@ import base64
 import gzip
 import io
 import json
+import operator
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,9 @@ from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+
+from serving import tensors
 
 ARROW = "application/vnd.apache.arrow.stream"
 PARQUET = "application/vnd.apache.parquet"
@@ -362,3 +366,88 @@ def test_what_is_no_date_is_refused(dated, value, told):
     response = send(server, "/v2/models/accounts/invocations", {"instances": [{"branch": "Bern", "opened": value}]})
     assert response.status_code == 400
     assert told in response.json()["error"]
+
+
+def zoned_model():
+    """Answers by the hour in Zurich."""
+    # Around the night in which clocks are put forward: one offset for all would be wrong.
+    frame = pd.DataFrame({"opened": pd.date_range("2026-03-28 12:00", periods=72, freq="h", tz="Europe/Zurich")})
+    hours = FunctionTransformer(pd.DataFrame.apply, kw_args={"func": operator.attrgetter("dt.hour")})
+    return make_pipeline(hours, DecisionTreeClassifier()).fit(frame, frame["opened"].dt.hour), frame
+
+
+@pytest.fixture(scope="module")
+def zoned(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("zoned")
+    model, frame = zoned_model()
+    sample = [{"opened": f"{moment.isoformat()}[Europe/Zurich]"} for moment in frame["opened"].head(4)]
+    trained = si.train(model, sample, folder)
+    image = si.build(folder / "image", {"risk/hours:1": trained}, {"hours": {"risk/hours:1": 100}})
+    running = si.Running(image, folder / "server.log")
+    try:
+        yield running.wait_ready(), frame
+    finally:
+        running.stop()
+
+
+def test_moments_of_any_zone_reach_the_model_in_its_own(zoned):
+    server, frame = zoned
+    metadata = requests.get(f"{server.rest}/v2/models/hours", timeout=5).json()
+    told = metadata["inputs"][0]["parameters"]
+    assert (told["content_type"], told["unit"], told["zone"]) == ("datetime", "us", "Europe/Zurich")
+    expected = frame["opened"].dt.hour.tolist()
+    utc = frame.assign(opened=frame["opened"].dt.tz_convert("UTC"))
+    texts = [moment.isoformat() for moment in frame["opened"].dt.tz_convert("Asia/Tokyo")]
+    for content_type, body in (
+        (ARROW, arrow(pa.Table.from_pandas(frame))),
+        (ARROW, arrow(pa.Table.from_pandas(utc))),
+        (PARQUET, parquet(utc)),
+        ("text/csv", frame.to_csv(index=False).encode()),
+        (None, {"dataframe_split": {"columns": ["opened"], "data": [[text] for text in texts]}}),
+        (None, {"dataframe_records": [{"opened": text} for text in texts]}),
+        (None, {"instances": [{"opened": text} for text in texts]}),
+        (None, {"inputs": {"opened": texts}}),
+    ):
+        response = send(server, "/v2/models/hours/invocations", body, *([content_type] if content_type else []))
+        assert response.json() == {"predictions": expected}, content_type
+    given = [{"name": "opened", "datatype": "BYTES", "shape": [len(texts)], "data": texts}]
+    assert si.outputs_of(server.infer("hours", given))["predict"]["data"] == expected
+
+
+def test_a_time_without_a_zone_is_refused_by_the_column_that_needs_one(zoned):
+    server, frame = zoned
+    naive = frame.assign(opened=frame["opened"].dt.tz_localize(None))
+    for content_type, body in (
+        (ARROW, arrow(pa.Table.from_pandas(naive))),
+        (PARQUET, parquet(naive)),
+        ("text/csv", naive.to_csv(index=False).encode()),
+        (None, {"instances": [{"opened": "2026-03-28T12:00:00"}]}),
+    ):
+        response = send(server, "/v2/models/hours/invocations", body, *([content_type] if content_type else []))
+        assert response.status_code == 400
+        assert 'input "opened": element 0 is the string \'2026-03-28' in response.json()["error"]
+        assert "expected a time zone, as in 2026-01-31T09:30:00+01:00" in response.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "zone"),
+    [
+        (["2026-01-01T08:30:00", None], None),
+        (["yesterday"], None),
+        (["2026-01-01T08:30:00+01:00", "2026-01-01T08:30:00"], None),
+        (["2026-01-01T08:30:00Z", None], "UTC"),
+        (["2026-01-01T08:30:00-03:30"], "-03:30"),
+        (["2026-01-01T08:30:00+01:00", "2026-07-01T08:30:00+02:00"], "UTC"),
+        (["2026-01-01T08:30:00+01:00[Europe/Zurich]", "2026-07-01T08:30:00Z[Europe/Zurich]"], "Europe/Zurich"),
+        (["2026-01-01T08:30:00+01:00[Europe/Zurich]", "2026-01-01T08:30:00+01:00"], "+01:00"),
+        ([None], None),
+    ],
+)
+def test_the_zone_of_a_sample(texts, zone):
+    assert tensors.zone_of(texts) == zone
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "2026-01-01T08:30:00[Europe/Zurich]", "12:30"])
+def test_what_is_no_moment_is_refused(text):
+    with pytest.raises(tensors.TensorError, match="element 0 is the string"):
+        tensors.dates(tensors.from_values("opened", "BYTES", (1,), [text]), "UTC")

@@ -35,6 +35,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "bundle": ("baking", "List, show, change and bake bundles."),
     "manifest": ("baking", "Print what runs a bundle's image in Kubernetes, or with compose."),
     "rollback": ("baking", "Return to a bundle's previous image."),
+    "experiment": ("trying", "Say what a split is for, and what came of it."),
     "builds": ("baking", "List, show and retry builds."),
     "logs": ("baking", "Print a build's log, or follow it."),
     "rebuild": ("baking", "Have an image baked anew, and compare."),

@@ -51,7 +51,9 @@ def set_bundle(app: App, *, name: str, file: Path) -> None:
     """Create a bundle, or replace its routes.
 
     The file holds `routes`, each with a `name` and `members`: {version: team/model:1, weight: 90} pins a version,
-    {model: team/model, follow: approved, weight: 100} follows one. `rebuild` is auto or propose.
+    {model: team/model, follow: approved, weight: 100} follows one. With `role: shadow` a member is asked a copy of so many per
+    cent of the requests, and nobody gets its answers. `bounds: [0, 20]` says how far a weight may be moved without a bake.
+    `rebuild` is auto or propose.
     """
     _show(app, app.client.set_bundle(name, read_bundle(file)))
 
@@ -240,4 +242,4 @@ def _show(app: App, bundle: Bundle) -> None:
 
 def _member(member: dict[str, Any]) -> str:
     what = member.get("version") or f"{member.get('model')} ({member.get('follow')})"
-    return f"{what} {member.get('weight')} %"
+    return f"{what} {member.get('weight')} %{' in the shadow' if member.get('role') == 'shadow' else ''}"

@@ -19,9 +19,9 @@ from portal.api.documents.base import (
     name_of,
     page,
 )
-from registry import bundles
-from registry.orm.image import Build, Bundle, Rebuild, RouteMember
+from registry.orm.image import Build, Bundle, MemberRole, Rebuild, RouteMember
 from registry.orm.job import JobStep
+from registry.routes import MemberSpec, RouteSpec
 
 VersionRef = Annotated[
     str, Field(pattern=rf"^{SLUG}/{SLUG}:[1-9][0-9]{{0,8}}$", examples=["payments/feedback-voice:1"])
@@ -29,11 +29,17 @@ VersionRef = Annotated[
 PerCent = Annotated[int, Field(ge=0, le=100)]
 
 
+RoleOnRoute = Literal["primary", "shadow"]
+
+
 class PinnedMember(Document):
     """A share that is always this version."""
 
     version: VersionRef
+    role: RoleOnRoute
+    """`primary` answers; `shadow` is asked a copy of requests, and nobody gets its answers."""
     weight: PerCent
+    """Of a shadow: how many of the route's requests are copied."""
     bounds: tuple[PerCent, PerCent]
     """Between which the weight may be moved without a bake."""
 
@@ -43,6 +49,7 @@ class FollowingMember(Document):
 
     model: FullName
     follow: str
+    role: RoleOnRoute
     weight: PerCent
     bounds: tuple[PerCent, PerCent]
 
@@ -84,10 +91,13 @@ class BundleDocument(Document):
 
 
 def _member(row: RouteMember) -> PinnedMember | FollowingMember:
+    model = row.model.full_name
     bounds = (row.min_weight, row.max_weight)
     if row.version is not None:
-        return PinnedMember(version=f"{row.model.full_name}:{row.version.number}", weight=row.weight, bounds=bounds)
-    return FollowingMember(model=row.model.full_name, follow=row.follow or "", weight=row.weight, bounds=bounds)
+        pinned = f"{model}:{row.version.number}"
+        return PinnedMember(version=pinned, role=row.role.value, weight=row.weight, bounds=bounds)
+    follow = row.follow or ""
+    return FollowingMember(model=model, follow=follow, role=row.role.value, weight=row.weight, bounds=bounds)
 
 
 class BundlePage(Page[BundleDocument]):
@@ -95,12 +105,13 @@ class BundlePage(Page[BundleDocument]):
 
 
 class NewMember(Input):
-    """A share: `version`, or `model` and `follow`."""
+    """A share or a shadow: `version`, or `model` and `follow`."""
 
     version: VersionRef | None = None
     model: FullName | None = None
     follow: Slug | None = None
     """`approved`, or an alias."""
+    role: RoleOnRoute = "primary"
     weight: PerCent
     bounds: tuple[PerCent, PerCent] = (0, 100)
 
@@ -110,16 +121,17 @@ class NewMember(Input):
             raise ValueError("name a version, or a model and what to follow")
         return self
 
-    def spec(self) -> bundles.MemberSpec:
+    def spec(self) -> MemberSpec:
         """As the domain takes it."""
+        role = MemberRole(self.role)
         if self.version is None:
-            return bundles.MemberSpec(self.model or "", self.weight, follow=self.follow, bounds=self.bounds)
+            return MemberSpec(self.model or "", self.weight, follow=self.follow, bounds=self.bounds, role=role)
         model, _, number = self.version.rpartition(":")
-        return bundles.MemberSpec(model, self.weight, number=int(number), bounds=self.bounds)
+        return MemberSpec(model, self.weight, number=int(number), bounds=self.bounds, role=role)
 
 
 class NewRoute(Input):
-    """A public name and its shares, which add up to 100."""
+    """A public name and its shares, which add up to 100, with its shadows, which do not count."""
 
     name: Slug
     members: Annotated[list[NewMember], Field(min_length=1, max_length=20)]
@@ -132,9 +144,9 @@ class BundleContent(Input):
     rebuild: Literal["auto", "propose"] = "auto"
     """What an approval does: bake, or propose it to the owner."""
 
-    def specs(self) -> list[bundles.RouteSpec]:
+    def specs(self) -> list[RouteSpec]:
         """As the domain takes them."""
-        return [bundles.RouteSpec(route.name, [member.spec() for member in route.members]) for route in self.routes]
+        return [RouteSpec(route.name, [member.spec() for member in route.members]) for route in self.routes]
 
     def mode(self) -> Rebuild:
         return Rebuild(self.rebuild)

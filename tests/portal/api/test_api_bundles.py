@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from registry import builds, jobs
+from registry import builds, clock, jobs
 from registry.orm.image import Build, BuildState, Rebuild
 from registry.orm.job import JobKind
 from tests import factories
@@ -18,6 +18,7 @@ ROUTES = [
         "members": [
             {"version": "payments/voice:1", "weight": 90, "bounds": [50, 100]},
             {"version": "payments/voice:2", "weight": 10},
+            {"model": "payments/voice", "follow": "approved", "role": "shadow", "weight": 5, "bounds": [0, 20]},
         ],
     },
     {"name": "newest", "members": [{"model": "payments/voice", "follow": "approved", "weight": 100}]},
@@ -38,7 +39,8 @@ def test_make_show_change(world, ana, two_approved):
     told = made.get_json()
     assert (told["rebuild"], told["image_digest"]) == ("auto", None)
     first, second = told["routes"]
-    assert first["members"][1] == {"version": "payments/voice:2", "weight": 10, "bounds": [0, 100]}
+    plain = {"version": "payments/voice:2", "role": "primary", "weight": 10, "bounds": [0, 100]}
+    assert first["members"][1:] == [plain, ROUTES[0]["members"][2]]
     assert second["members"][0]["follow"] == "approved"
     shown = ana.get(DESK)
     assert shown.get_json() == told
@@ -61,6 +63,8 @@ def test_make_show_change(world, ana, two_approved):
         ([{"model": "payments/voice", "weight": 100}], "/routes/0/members/0"),
         ([{"version": "payments/voice", "weight": 100}], "/routes/0/members/0/version"),
         ([{"version": "payments/voice:1", "weight": 100, "bounds": [0, 50]}], "/routes/0/members/0"),
+        ([{"version": "payments/voice:1", "weight": 100, "role": "shadow"}], "/routes/0/members"),
+        ([{"version": "payments/voice:1", "weight": 100, "role": "twin"}], "/routes/0/members/0/role"),
         ([], "/routes/0/members"),
     ],
 )
@@ -230,3 +234,30 @@ def test_rolling_back_names_the_image_to_leave(world, ana):
     problem(ana.post(f"{DESK}/rollback", {"current": digests[0]}), 412, "stale")
     assert ana.post(f"{DESK}/rollback", {"current": digests[1]}).get_json()["image_digest"] == digests[0]
     problem(ana.post(f"{DESK}/rollback", {"current": digests[0]}), 409, "blocked")
+
+
+def test_an_experiment_is_started_ended_and_concluded(world, ana, lea, two_approved):
+    ana.post("/bundles", {"name": "payments/desk", "routes": ROUTES})
+    sent = {
+        "route": "feedback",
+        "hypothesis": "fewer wrong teams",
+        "metric": "moved cases",
+        "ends_at": clock.rfc3339(clock.now() + timedelta(days=14)),
+    }
+    problem(lea.post(f"{DESK}/experiments", sent), 403, "not-in-team")
+    for ends_at in ("soon", sent["ends_at"].rstrip("Z")):
+        body = problem(ana.post(f"{DESK}/experiments", {**sent, "ends_at": ends_at}), 422, "invalid")
+        assert [error["pointer"] for error in body["errors"]] == ["/ends_at"]
+    made = ana.post(f"{DESK}/experiments", sent)
+    assert made.status_code == 201
+    told = made.get_json()
+    assert (told["state"], told["bundle"], told["ends_at"]) == ("running", "payments/desk", sent["ends_at"])
+    where = f"/experiments/{told['id']}"
+    assert made.headers["Location"] == f"/api/v1{where}"
+    problem(ana.post(f"{where}/conclusion", {"result": "too early"}), 409, "wrong-stage")
+    problem(ana.post(f"{DESK}/experiments", sent), 409, "already-exists")
+    problem(lea.post(f"{where}/end"), 403, "not-in-team")
+    assert ana.post(f"{where}/end").get_json()["state"] == "ended"
+    assert ana.post(f"{where}/conclusion", {"result": "none"}).get_json()["result"] == "none"
+    assert [item["state"] for item in lea.get(f"{DESK}/experiments").get_json()["items"]] == ["concluded"]
+    problem(ana.get("/experiments/none"), 404, "not-found")

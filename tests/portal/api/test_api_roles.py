@@ -51,6 +51,7 @@ def example(world):
             "build_id": build.id,
             "job_id": job,
             "seq": 0,
+            "experiment_id": "0" * 32,
             "advisory_id": "GHSA-none-0000-0000",
             "change_id": factories.propose(session, world, platform).id,
             "rebuild_id": rebuilds.request(

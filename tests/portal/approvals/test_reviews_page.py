@@ -8,6 +8,7 @@ from registry import approvals, bundles
 from registry.access import Actor
 from registry.orm.account import Role, RoleGrant
 from registry.orm.approval import Outcome
+from registry.routes import RouteSpec
 from tests import factories
 from tests.factories import World
 from tests.portal.approvals.conftest import EVIL, comment, path_of, words
@@ -202,7 +203,7 @@ def test_there_is_no_such_review(visit) -> None:
 def test_only_bundles_that_the_approval_bakes_are_named(world, visit, asked) -> None:
     with world.write() as session:
         factories.approved_version(session, world)  # version 2
-        routes = [bundles.RouteSpec("feedback", [factories.pinned(2)])]
+        routes = [RouteSpec("feedback", [factories.pinned(2)])]
         bundles.create(session, actor=world.ana, full_name="payments/pinned", routes=routes)
     said = words(visit("cora").get(path_of(asked)).text)
     assert "Builds payments/voice what is approved: 100 % Used by" in said

@@ -7,10 +7,11 @@ from sqlalchemy import update
 
 from portal.bundles import forms, views
 from registry import bundles, clock
-from registry.bundles import MemberSpec, RouteSpec
 from registry.errors import Invalid
 from registry.orm.account import LoginSession
-from registry.orm.image import Rebuild
+from registry.orm.experiment import Experiment
+from registry.orm.image import MemberRole, Rebuild
+from registry.routes import MemberSpec, RouteSpec
 from tests import factories
 from tests.factories import World
 from tests.portal.approvals.conftest import EVIL, words
@@ -61,8 +62,34 @@ def test_what_is_followed_and_per_cent_signs_can_be_written() -> None:
     ]
 
 
+def test_a_last_word_makes_a_shadow(world) -> None:
+    line = "a  t/m:2  5  0-20  shadow"
+    share = MemberSpec("t/m", 5, number=2, bounds=(0, 20), role=MemberRole.SHADOW)
+    assert forms.read(f"{line}\na t/m@approved 100") == [
+        RouteSpec("a", [share, MemberSpec("t/m", 100, follow="approved")])
+    ]
+    with world.write() as session:
+        factories.ready_version(session, world)
+        factories.ready_version(session, world)
+        factories.bundle(session, world, factories.pinned(1), factories.in_shadow(factories.pinned(2, 5)))
+    with world.read() as session:
+        text = forms.write(bundles.get(session, "payments/desk", actor=world.ana))
+    assert text.splitlines()[1] == "feedback  payments/voice:2  5  shadow"
+
+
+def test_a_shadow_is_told_from_a_share(world, visit) -> None:
+    with world.write() as session:
+        factories.approved_version(session, world)
+        factories.approved_version(session, world)
+        factories.bundle(session, world, factories.pinned(1), factories.in_shadow(factories.pinned(2, 5)))
+    said = words(visit("ana").get(DESK).text)
+    assert "payments/voice, version 2 Approved 5 % copied Shadow" in said
+    assert "nobody gets its answers" in said
+    assert "voice 2 5 %, shadow" in words(visit("ana").get("/bundles").text)
+
+
 @pytest.mark.parametrize("line", [
-    "feedback", "feedback payments/voice 90", "feedback payments/voice:x 90", "feedback payments/voice:1 ninety",
+    "feedback payments/voice:1 90 shadows", "feedback payments/voice:1 shadow 90", "feedback", "feedback payments/voice 90", "feedback payments/voice:x 90", "feedback payments/voice:1 ninety",
     "feedback payments/voice:1 90 5", "feedback payments/voice:99999999999999999999 90", "feedback a/b:1@c 5",
     "feedback payments/voice:1 -5", EVIL,
 ])  # fmt: skip
@@ -259,3 +286,45 @@ def test_the_previous_image_is_a_button_away(world: World, visit: Callable[[str]
     assert "The previous image is the current one again." in words(text)
     assert digests[0] in text
     assert browser.act(f"{DESK}/rollback", seen=digests[1]).status_code == 412
+
+
+# ------------------------------------------------------------------------------------------------------ experiments
+
+
+TRIED = {"route": "feedback", "hypothesis": "Fewer wrong teams", "metric": "share of moved cases", "days": "14"}
+
+
+def test_an_experiment_from_its_start_to_what_came_of_it(world, visit, desk) -> None:
+    browser = visit("ana")
+    assert "nobody has said what the split or the shadow is for" in words(browser.get(desk).text)
+    answer = browser.submit(f"{desk}/experiments/new", TRIED)
+    assert (answer.status_code, answer.location) == (303, f"{desk}#experiments")
+    page = browser.get(desk).text
+    assert "Fewer wrong teams Running Route feedback, told by share of moved cases" in words(page)
+    assert "End it now" not in words(visit("kim").get(desk).text)
+    with world.read() as session:
+        made = session.query(Experiment).one().id
+    early = browser.submit(f"/bundles/experiments/{made}/conclusion", {"result": "too early"})
+    assert (early.status_code, "running" in words(early.text)) == (409, True)
+    ended = browser.post(f"/bundles/experiments/{made}/end", data=hidden_fields(page))
+    assert ended.status_code == 303
+    assert "The experiment on route feedback of payments/desk has ended" in words(browser.get("/").text)
+    assert "Ended, not concluded" in words(browser.get(desk).text)
+    assert browser.submit(f"/bundles/experiments/{made}/conclusion", {"result": "2 of 100 fewer"}).status_code == 303
+    assert "Concluded" in words(browser.get(desk).text)
+    assert "2 of 100 fewer" in words(browser.get(desk).text)
+
+
+@pytest.mark.parametrize(("overrides", "status", "says"), [
+    ({"hypothesis": " "}, 422, "Say what you expect."),
+    ({"route": "other"}, 422, "Not a valid choice"),
+    ({"days": "0"}, 422, "1 to 365 days"),
+    ({"days": "soon"}, 422, "Not a valid integer"),
+])  # fmt: skip
+def test_an_experiment_that_does_not_fit_keeps_the_text(world, visit, desk, overrides, status, says) -> None:
+    browser = visit("ana")
+    page = browser.get(f"{desk}/experiments/new").text
+    with nothing_changes(world.database):
+        answer = browser.post(f"{desk}/experiments/new", data={**hidden_fields(page), **TRIED, **overrides})
+    assert (answer.status_code, says in words(answer.text)) == (status, True)
+    assert "share of moved cases" in answer.text
