@@ -28,7 +28,7 @@ def test_the_pure_modules_need_no_third_party_package_and_no_fixed_name(tmp_path
     copy = tmp_path / "vendored" / "formats"
     shutil.copytree(Path(formats.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
     found = {path.stem for path in copy.glob("*.py")}
-    assert found == {*PURE, "__init__", "dsse", "keys", "manifest", "notes", "revocations", "seals"}
+    assert found == {*PURE, "__init__", "dsse", "keys", "manifest", "notes", "platforms", "revocations", "seals"}
     command = [sys.executable, "-I", "-c", PROGRAM, str(tmp_path), *PURE]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.stderr == ""
