@@ -18,7 +18,7 @@ from sqlalchemy import select
 
 from registry import bundles
 from registry.orm.catalog import Stage
-from registry.orm.image import Build, BuildState
+from registry.orm.image import Build, BuildState, Bundle, Image
 from registry.routes import RouteSpec
 from tests import factories
 from tests.builders.checks import model_files
@@ -129,7 +129,10 @@ def test_every_format_is_pushed_checked_approved_baked_and_served(installation, 
             version = world.version(session, 1, model=f"payments/{declared}")
             assert version.stage is Stage.READY, (declared, [report.body for report in version.reports][-1])
             factories.approve(session, world, version)
-        routes = [RouteSpec(declared, (factories.pinned(1, model=f"payments/{declared}"),)) for declared in CHOSEN]
+        shares = {declared: factories.pinned(1, model=f"payments/{declared}") for declared in CHOSEN}
+        first, second = list(CHOSEN)[:2]
+        routes = [RouteSpec(declared, [share]) for declared, share in shares.items() if declared != first]
+        routes.append(RouteSpec(first, [shares[first], factories.in_shadow(shares[second])]))
         bundles.create(session, actor=world.ana, full_name="payments/every", routes=routes)
         bundles.bake(session, bundles.get(session, "payments/every", actor=world.ana), actor=world.ana)
     code, _, said = installation.work()
@@ -137,7 +140,14 @@ def test_every_format_is_pushed_checked_approved_baked_and_served(installation, 
     with world.read() as session:
         for build in session.scalars(select(Build)):
             assert build.state is BuildState.DONE, build.error
+        image = session.scalars(
+            select(Image).join(Bundle, Bundle.id == Image.bundle_id).where(Bundle.name == "every")
+        ).one()
+        asked = [(model["route"], model["ref"]) for model in image.smoke["models"]]
+        assert (first, f"payments/{second}:1") in asked, "a shadow answered its approved rows before release, too"
     with serving(installation, "payments/every", tmp_path / "summary.json") as url:
+        parameters = requests.get(f"{url}/v2/models/{first}").json()["parameters"]
+        assert parameters["shadows"] == {f"{second}-1": 100}
         for declared in CHOSEN:
             told = requests.get(f"{url}/v2/models/{declared}").json()
             request = {

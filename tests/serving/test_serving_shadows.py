@@ -11,6 +11,8 @@ import pytest
 import requests
 import serving_image as si
 
+from formats import revocations
+from formats.revocations import Revocation, Revocations
 from formats.signature import Input, Output, Signature
 from serving import shadows, tensors
 from serving.errors import ModelFailed, Refusal
@@ -278,6 +280,30 @@ def test_one_whose_process_is_killed_starts_again_and_callers_see_nothing(shadow
     answered = outcomes(running, "answered", **FEEDBACK)
     running.infer("feedback", si.text_input("my card was stolen"))
     si.wait_for(lambda: outcomes(running, "answered", **FEEDBACK) > answered, "a copy")
+
+
+def test_a_revoked_shadow_ends_and_its_route_answers_on(shadowed, serve, tmp_path):
+    mounted = tmp_path / "revocations.json"
+
+    def give(*entries, at):
+        found = tuple(Revocation("release", model.release_digest, model.ref, at) for model in entries)
+        mounted.with_suffix(".new").write_bytes(revocations.seal(Revocations(at, found), shadowed.signer))
+        mounted.with_suffix(".new").replace(mounted)
+
+    give(at="2026-03-04T09:30:00Z")
+    running = serve(shadowed, revocations_file=mounted)
+    si.wait_for(lambda: is_up(running, **FEEDBACK), "the shadow")
+    process = running.model_pid("payments/voice:2")
+    give(shadowed.manifest.models[1], at="2026-03-04T09:31:00Z")
+    si.wait_for(lambda: not Path(f"/proc/{process}").exists(), "the end of its process")
+    assert running.metric("countersign_revoked", **FEEDBACK) == 1
+    assert running.infer("feedback", si.text_input("a")).json()["model_version"] == "1"
+    assert running.is_ready()
+    assert outcomes(running, "dropped", **FEEDBACK) == 0, "a revoked shadow has no share"
+    running.stop()
+    again = serve(shadowed, revocations_file=mounted)
+    assert again.infer("feedback", si.text_input("a")).json()["model_version"] == "1"
+    assert [event["model"] for event in again.events("model process ready")] == ["payments/voice:1"]
 
 
 def test_one_that_hangs_takes_no_time_of_the_answers(shadowed, serve):
