@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from builders import layers, modelsigning, pinning, plan, publish, smoke, statements
+from builders import approved, layers, modelsigning, pinning, plan, publish, smoke, statements
 from builders.checks import own_code
 from builders.checks.introspect import allow_document
 from builders.distribution import RegistryAway, RegistryRefused
@@ -20,53 +20,11 @@ from formats import canonical, manifest
 from formats import digest as digests
 from formats import platforms as documents
 from formats.artifacts import File
-from formats.lock import Lock, Target, environment_id
+from formats.lock import environment_id
 from formats.own_code import Declared
-from formats.signature import Signature
-from registry import VERSION, builds, catalog, checking, clock, faults, jobs, platforms, rescans
-from registry.orm.catalog import RELEASED, ModelVersion
+from registry import VERSION, builds, clock, faults, jobs, platforms
 from registry.orm.image import Build
 from registry.store import LocalStore
-from registry.versions import SAMPLE
-
-MODELS_PATH = f"{plan.ROOT}/models"
-SEALED_ROWS = 20
-MAX_SAMPLE = 16 << 20
-
-
-@dataclass(frozen=True)
-class Release:
-    """An approved version as the bake needs it: read once, no session behind it."""
-
-    version_id: UUID
-    ref: str
-    model: str
-    number: int
-    release_digest: str
-    lock: Lock
-    signature: Signature
-    format: str
-    artifact: str
-    files: dict[str, tuple[str, int]]
-    names: list[str]
-    answers: dict[str, Any]
-    card: dict[str, Any]
-    estimator: str
-    metrics: tuple[statements.Metric, ...]
-    compiled: dict[str, Any] | None
-    """Engine, digest and files of the compiled form that the approval binds; None when its own library serves it."""
-    own_code: list[dict[str, Any]]
-    """The wheels of its own, as their report has them."""
-
-    @property
-    def path(self) -> str:
-        """Folder in the image."""
-        return f"{MODELS_PATH}/{self.model.replace('/', '--')}-{self.number}"
-
-    @property
-    def synthetic(self) -> bool:
-        """Whether its sample rows may enter the image."""
-        return self.card.get("sample_kind") == "synthetic"
 
 
 @dataclass(frozen=True)
@@ -95,7 +53,7 @@ class Made:
     wanted: Wanted
     built: BuildPlan
     sealed: bytes
-    releases: list[Release]
+    releases: list[approved.Release]
     report: dict[str, Any]
 
 
@@ -125,12 +83,12 @@ def make(job: Job, store: LocalStore, platform: Platform, wanted: Wanted) -> Mad
 
     :raises JobFailed: a version is not approved, is not what was approved, or is for another target.
     """
-    releases = _releases(job, wanted.recipe)
+    releases = approved.read(job, wanted.recipe)
     job.log(f"baking {wanted.bundle}: {', '.join(release.ref for release in releases)}")
-    _check_targets(releases, platform)
+    approved.check_target(releases, platform.base.target)
     built, sealed = _plan(job, store, platform, wanted.bundle, wanted.recipe, releases)
     job.log(f"image digest will be {built.image_digest}")
-    report = smoke.test(job, platform, built, _rows_from_outside(releases, store, every=wanted.every_row))
+    report = smoke.test(job, platform, built, approved.rows_from_outside(releases, store, every=wanted.every_row))
     job.log(report["summary"])
     return Made(wanted, built, sealed, releases, report)
 
@@ -156,84 +114,16 @@ def _build(session: Session, build_id: UUID) -> Build:
     return session.get_one(Build, build_id)
 
 
-# -------------------------------------------------------------------------------------------- what was approved, again
-
-
-def _releases(job: Job, recipe: dict[str, Any]) -> list[Release]:
-    """The recipe's versions, each still approved and still what was approved.
-
-    :raises JobFailed: a version is no longer approved, or its content has another digest than the one signed.
-    """
-    wanted = {member["version"]: member for route in recipe["routes"] for member in route["members"]}
-    found = []
-    with job.database.read() as session:
-        for version_id, member in wanted.items():
-            version = session.get_one(ModelVersion, UUID(version_id), options=catalog.VERSION_PARTS)
-            if version.stage not in RELEASED:
-                raise JobFailed(
-                    "not-approved",
-                    f"{member['ref']} is {version.stage.replace('_', ' ')}",
-                    hint="Change the routes, or have it approved.",
-                )
-            if refusal := rescans.refusal(session, version.id):
-                raise JobFailed(
-                    "rescan-refused",
-                    f"{member['ref']} is no longer accepted by the list of allowed names: {refusal}",
-                    hint="Push a version without that name, or take this one out of the routes.",
-                )
-            digest = checking.recompute(session, version)
-            if not digest == version.release_digest == member["release_digest"]:
-                raise JobFailed(
-                    "digest-mismatch",
-                    f"{member['ref']} was approved as {member['release_digest']}, its content is {digest}",
-                    hint="Somebody changed the database: compare it with the audit log before anything else.",
-                )
-            found.append(_release(version, digest))
-    return sorted(found, key=lambda release: (release.model, release.number))
-
-
-def _release(version: ModelVersion, digest: str) -> Release:
-    reports = {report.step: report.body for report in version.reports}
-    return Release(
-        version_id=version.id,
-        ref=f"{version.model.full_name}:{version.number}",
-        model=version.model.full_name,
-        number=version.number,
-        release_digest=digest,
-        lock=Lock.from_dict(version.lock),
-        signature=Signature.from_dict(version.signature),
-        format=version.format,
-        artifact=version.artifact,
-        files={file.path: (file.digest, file.size) for file in version.files},
-        names=reports["scan"]["facts"]["globals"],
-        answers=reports["predict"]["facts"]["answers"],
-        card=version.card_head,
-        estimator=reports["introspect"]["facts"]["class"],
-        metrics=tuple(statements.Metric(item.name, item.value, item.dataset) for item in version.metrics),
-        compiled=checking.compiled_form(reports),
-        own_code=own_code.wheels(reports.get("own-code")),
-    )
-
-
-def _check_targets(releases: Sequence[Release], platform: Platform) -> None:
-    for release in releases:
-        if release.lock.target != platform.base.target:
-            raise JobFailed(
-                "other-target",
-                f"{release.ref} was checked for {_say(release.lock.target)}, this worker bakes for {_say(platform.base.target)}",
-                hint="Run a worker for that target, or push the version again.",
-            )
-
-
-def _say(target: Target) -> str:
-    return f"{target.os} {target.arch} {target.libc} Python {target.python}"
-
-
 # ------------------------------------------------------------------------------------------------- layers and the plan
 
 
 def _plan(
-    job: Job, store: LocalStore, platform: Platform, bundle: str, recipe: dict[str, Any], releases: Sequence[Release]
+    job: Job,
+    store: LocalStore,
+    platform: Platform,
+    bundle: str,
+    recipe: dict[str, Any],
+    releases: Sequence[approved.Release],
 ) -> tuple[BuildPlan, bytes]:
     """Write the layers that are not there yet; returns the plan and the sealed manifest's bytes."""
     runtime = platform.runtime_part(job.name)
@@ -296,7 +186,7 @@ def _plan(
     return built, sealed
 
 
-def _model(release: Release, store: LocalStore, platform: Platform) -> tuple[Part, manifest.Model]:
+def _model(release: approved.Release, store: LocalStore, platform: Platform) -> tuple[Part, manifest.Model]:
     """The layer of one model and its entry in the manifest: what answers, its signature and sealed rows.
 
     What answers is the compiled form, exactly the files that were compared; else the artifact with the names it may import.
@@ -309,7 +199,7 @@ def _model(release: Release, store: LocalStore, platform: Platform) -> tuple[Par
         written["allow.json"] = allow_document(release.names, own_code.at_load(release.own_code))
         files, compiled = [File(release.artifact, *release.files[release.artifact])], None
     if release.synthetic:
-        written["sealed.json"] = canonical.dumps(approved_rows(release, store))
+        written["sealed.json"] = canonical.dumps(approved.rows(release, store))
     platform.keep(written.values())
     files += [File(name, digests.of_bytes(data), len(data)) for name, data in written.items()]
     files.sort(key=lambda file: file.path)
@@ -329,21 +219,6 @@ def _model(release: Release, store: LocalStore, platform: Platform) -> tuple[Par
         own_code=tuple(Declared(wheel["name"], wheel["version"], wheel["sha256"]) for wheel in release.own_code),
     )
     return Part("model", release.path, layer, canonical.digest([file.to_dict() for file in files])), described
-
-
-def approved_rows(release: Release, store: LocalStore, *, most: int | None = SEALED_ROWS) -> dict[str, Any]:
-    """The first sample rows with their approved answers, and the columns' order, which canonical JSON does not keep."""
-    data = store.read(release.files[SAMPLE][0], limit=MAX_SAMPLE)
-    rows = [json.loads(line) for line in data.decode().splitlines() if line.strip()][:most]
-    answers = {name: values[: len(rows)] for name, values in release.answers.items()}
-    return {"rows": rows, "answers": answers, "columns": list(rows[0])}
-
-
-def _rows_from_outside(releases: Sequence[Release], store: LocalStore, *, every: bool) -> dict[str, Any]:
-    """Rows that the smoke test feeds: every one of every version, or those of versions whose sample may not enter the image."""
-    if every:
-        return {release.ref: approved_rows(release, store, most=None) for release in releases}
-    return {release.ref: approved_rows(release, store) for release in releases if not release.synthetic}
 
 
 # ----------------------------------------------------------------------------------------------------------- the record
@@ -378,7 +253,12 @@ def _push(job: Job, built: BuildPlan, platform: Platform, said: Said) -> str | N
 
 
 def _statements(
-    job: Job, built: BuildPlan, sealed: bytes, releases: Sequence[Release], platform: Platform, started: datetime
+    job: Job,
+    built: BuildPlan,
+    sealed: bytes,
+    releases: Sequence[approved.Release],
+    platform: Platform,
+    started: datetime,
 ) -> Said:
     """What the build says of its image to others."""
     runtime, models = platform.runtime_lock(), [_facts(release) for release in releases]
@@ -403,7 +283,7 @@ def _statements(
     )
 
 
-def _facts(release: Release) -> statements.ModelFacts:
+def _facts(release: approved.Release) -> statements.ModelFacts:
     def lines(value: Any) -> tuple[str, ...]:
         return tuple(str(item) for item in value) if isinstance(value, list) else (str(value),) if value else ()
 
@@ -432,7 +312,7 @@ def _baked(
     built: BuildPlan,
     sealed: bytes,
     report: dict[str, Any],
-    releases: Sequence[Release],
+    releases: Sequence[approved.Release],
     platform: Platform,
     said: Said,
 ) -> builds.Baked:
