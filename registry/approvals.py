@@ -18,21 +18,19 @@ from registry import (
     audit,
     bundles,
     catalog,
-    checking,
     clock,
+    judging,
     names,
-    notices,
     paging,
     policies,
-    rescans,
     versions,
 )
 from registry.access import SYSTEM, Actor, Permission
 from registry.errors import Blocked, Conflict, Forbidden, Invalid, NotFound, SelfApproval, StaleReview, WrongStage
 from registry.locking import lock
-from registry.orm.account import ApiToken, Person, Role, ServiceAccount
+from registry.orm.account import Person
 from registry.orm.approval import Decision, DossierEntry, Outcome, PolicyRevision, ReleaseRequest, RequestState
-from registry.orm.catalog import CheckReport, ModelVersion, RegisteredModel, Stage
+from registry.orm.catalog import ModelVersion, RegisteredModel, Stage
 
 MEANINGS = {
     Outcome.APPROVE: "approved",
@@ -116,8 +114,8 @@ def submit(session: Session, version: ModelVersion, *, actor: Actor, note: str, 
     session.flush()
     _append(session, request, actor=actor, kind="request", text=request.note)
     versions.move(version, Stage.IN_REVIEW)
-    gates = policies.evaluate(policy.body, facts_of(session, request, []))
-    if stopped := [gate for gate in gates if gate.state == "stop"]:
+    found = policies.evaluate(policy.body, judging.facts(session, request, []))
+    if stopped := [gate for gate in found if gate.state == "stop"]:
         raise Blocked(f"{stopped[0].title}: {stopped[0].why}", hint="Nothing was submitted.")
     audit.record(
         session,
@@ -190,7 +188,7 @@ def answer(session: Session, request: ReleaseRequest, *, actor: Actor, about: st
     access.require(actor, Permission.SUBMIT, team_id=request.version.model.team_id)
     _lock_open(session, request)
     wheels = advisories.of_version(session, request.version)
-    wanted = [notice.code for notice in _to_answer(session, request, wheels)]
+    wanted = [notice.code for notice in judging.to_answer(session, request, wheels)]
     if about not in wanted:
         raise Invalid(
             f"there is nothing to answer under {about!r}",
@@ -347,133 +345,6 @@ def last_approved_before(session: Session, version: ModelVersion) -> ModelVersio
 # ------------------------------------------------------------------------------------------------------- deciding
 
 
-def facts_of(session: Session, request: ReleaseRequest, decisions: Sequence[Decision]) -> policies.Facts:
-    """What the policy looks at, read now."""
-    version = request.version
-    wheels = advisories.of_version(session, version)
-    wanted = _to_answer(session, request, wheels)
-    deciding = sorted(policies.deciding_roles(request.policy.body))
-    found = session.execute(select(CheckReport.step, CheckReport.outcome).where(CheckReport.version_id == version.id))
-    reports = {step: outcome for step, outcome in found}  # noqa: C416 - rows are not plain pairs to a type checker
-    return policies.Facts(
-        reports=reports,
-        steps=[*checking.STEPS, *({checking.OWN_CODE} & reports.keys())],
-        signed=_signed(decisions),
-        candidates=[
-            policies.Signer(
-                person.id, person.username, frozenset(grant.role for grant in person.roles if grant.in_force)
-            )
-            for person in accounts.people_with(session, deciding)
-        ],
-        barred=_barred(session, request),
-        notices=wanted,
-        refused_since=rescans.refusal(session, version.id),
-        wheels=wheels,
-        answered=_answered(session, request, wanted),
-    )
-
-
-def _answered(session: Session, request: ReleaseRequest, wanted: Sequence[notices.Notice]) -> frozenset[str]:
-    """Codes that an answer speaks of: it must have come after what it answers."""
-    query = select(DossierEntry.about, func.max(DossierEntry.created_at)).where(
-        DossierEntry.request_id == request.id, DossierEntry.about.is_not(None)
-    )
-    answers = {about: at for about, at in session.execute(query.group_by(DossierEntry.about))}  # noqa: C416 - rows
-    return frozenset(
-        notice.code
-        for notice in wanted
-        if notice.code in answers and (notice.since is None or answers[notice.code] >= notice.since)
-    )
-
-
-def _to_answer(session: Session, request: ReleaseRequest, wheels: advisories.Standing) -> list[notices.Notice]:
-    """What the requester's side must answer: of the one report that holds notices, and of its libraries."""
-    query = select(CheckReport).where(
-        CheckReport.version_id == request.version_id, CheckReport.step.in_((checking.OWN_CODE, "introspect"))
-    )
-    noticed = notices.of_all(session.scalars(query), wheels)
-    return [notice for notice in noticed if notice.must_answer]
-
-
-def roles_of(values: Sequence[str]) -> frozenset[Role]:
-    """Roles as a decision keeps them."""
-    return frozenset(Role(value) for value in values)
-
-
-def _acts(request: ReleaseRequest) -> Sequence[tuple[str, str]]:
-    """What was done to the version, and by whom; the last of somebody's acts is what they are told."""
-    version = request.version
-    return (request.requested_by, "submitted it"), (version.uploader, "uploaded it"), (version.author, "made it")
-
-
-def _signed(decisions: Sequence[Decision]) -> list[policies.Signer]:
-    """Whose approval stands."""
-    return [
-        policies.Signer(decision.person_id, decision.person.username, roles_of(decision.roles))
-        for decision in decisions
-        if decision.voided_at is None and decision.outcome is Outcome.APPROVE
-    ]
-
-
-def _barred(session: Session, request: ReleaseRequest) -> dict[UUID, str]:
-    """Who may not decide. A pipeline's acts count for whoever made its identity or holds a token of it."""
-    barred: dict[UUID, str] = {}
-    for ref, what in _acts(request):
-        kind, _, ident = ref.partition(":")
-        if kind == "service":
-            holders = select(ApiToken.created_by).where(ApiToken.service_id == UUID(ident))
-            barred |= {
-                _person(holder): f"hold a token of the pipeline that {what}" for holder in session.scalars(holders)
-            }
-            service = session.get_one(ServiceAccount, UUID(ident))
-            barred[_person(service.created_by)] = f"own the pipeline that {what}"
-        else:
-            barred[_person(ref)] = what
-    return barred
-
-
-def _person(ref: str) -> UUID:
-    return UUID(ref.removeprefix("person:"))
-
-
-def gates_of(session: Session, request: ReleaseRequest) -> list[policies.Gate]:
-    """The gates of the request's policy as they stand."""
-    return policies.evaluate(request.policy.body, facts_of(session, request, request.decisions))
-
-
-def why_not(session: Session, request: ReleaseRequest, *, actor: Actor) -> str | None:
-    """In words why this actor may not decide now, or ``None`` when they may."""
-    return why_not_each(session, [request], actor=actor)[0]
-
-
-def why_not_each(session: Session, requests: Sequence[ReleaseRequest], *, actor: Actor) -> list[str | None]:
-    """The same for several requests loaded with version, policy and decisions, in one query at most."""
-    acting = {ref for request in requests for ref, _ in _acts(request) if ref.startswith("service:")}
-    # Held while the loop runs, so that each is found in the session.
-    _services = _services_of(session, acting)
-    return [_why_not(session, request, actor) for request in requests]
-
-
-def _services_of(session: Session, refs: set[str]) -> list[ServiceAccount]:
-    ids = [UUID(ref.partition(":")[2]) for ref in refs]
-    return list(session.scalars(select(ServiceAccount).where(ServiceAccount.id.in_(ids)))) if ids else []
-
-
-def _why_not(session: Session, request: ReleaseRequest, actor: Actor) -> str | None:
-    if request.state is not RequestState.OPEN:
-        return f"this request is {request.state.replace('_', ' ')}."
-    if actor.via_token or actor.person_id is None:
-        return "a token never decides; sign in as yourself."
-    reason = policies.bar(
-        policies.Signer(actor.person_id, actor.name, actor.roles),
-        barred=_barred(session, request),
-        signed=_signed(request.decisions),
-        deciding=policies.deciding_roles(request.policy.body),
-    )
-    # Last: whoever may not decide anyway is not sent to set up a second factor.
-    return reason or (None if actor.second_factor else "you signed in without a second factor.")
-
-
 def statement(request: ReleaseRequest, *, person: Person, outcome: Outcome) -> str:
     """The sentence a person signs, exactly as the page shows it."""
     version = request.version
@@ -518,12 +389,12 @@ def decide(
             "what you reviewed is no longer what would be released",
             hint="Read what changed, then decide again; nothing was signed.",
         )
-    if refusal := why_not(session, request, actor=actor):
+    if refusal := judging.why_not(session, request, actor=actor):
         raise SelfApproval(f"you cannot decide: {refusal}", hint="Ask another reviewer.")
     if session.get(Decision, decision_id) is not None:
         raise Conflict("this decision is recorded already", hint="Reload the page.")
     if outcome is Outcome.APPROVE:
-        _require_answers(facts_of(session, request, ()))
+        _require_answers(judging.facts(session, request, ()))
     reason = names.text(reason, what="the reason", pointer="/reason", least=3, most=4000)
     now = clock.now()
     signed = _statement_document(
@@ -608,7 +479,7 @@ def _conclude(session: Session, request: ReleaseRequest, decision: Decision, *, 
         standing = session.scalars(
             select(Decision).where(Decision.request_id == request.id).options(joinedload(Decision.person))
         ).all()
-        if policies.passed(policies.evaluate(request.policy.body, facts_of(session, request, standing))):
+        if policies.passed(policies.evaluate(request.policy.body, judging.facts(session, request, standing))):
             _approve(session, request)
 
 

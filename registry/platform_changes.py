@@ -15,7 +15,20 @@ from formats import canonical
 from formats import platforms as documents
 from formats.lock import Target
 from formats.manifest import HOST_BASE
-from registry import access, accounts, approvals, audit, clock, names, paging, platforms, policies, schemas, waves
+from registry import (
+    access,
+    accounts,
+    approvals,
+    audit,
+    clock,
+    judging,
+    names,
+    paging,
+    platforms,
+    policies,
+    schemas,
+    waves,
+)
 from registry.access import Actor, Permission
 from registry.errors import Blocked, Conflict, Invalid, NotFound, SelfApproval, StaleReview, WrongStage
 from registry.locking import lock
@@ -167,7 +180,7 @@ def gates_of(session: Session, change: PlatformChange) -> list[policies.Gate]:
 
 def _signed(change: PlatformChange) -> list[policies.Signer]:
     return [
-        policies.Signer(item.person_id, item.person.username, approvals.roles_of(item.roles))
+        policies.Signer(item.person_id, item.person.username, judging.roles_of(item.roles))
         for item in change.decisions
         if item.outcome is Outcome.APPROVE
     ]

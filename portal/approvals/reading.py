@@ -13,7 +13,7 @@ from portal.catalog import history, own_code
 from portal.catalog.version import metrics
 from portal.reauthentication import pieces
 from registry import access as rules
-from registry import accounts, approvals, bundles, catalog, compare, notices, policies, proofs
+from registry import accounts, approvals, bundles, catalog, compare, judging, notices, policies, proofs
 from registry.access import Permission
 from registry.audit import Action
 from registry.orm.account import Role
@@ -69,9 +69,9 @@ def page(session: Session, asked: ReleaseRequest) -> dict[str, Any]:
     version = asked.version
     base = approvals.last_approved_before(session, version)
     found = compare.compare(session, base, version, actor=g.actor)
-    facts = approvals.facts_of(session, asked, asked.decisions)
+    facts = judging.facts(session, asked, asked.decisions)
     gates = policies.evaluate(asked.policy.body, facts)
-    why_not = approvals.why_not(session, asked, actor=g.actor)
+    why_not = judging.why_not(session, asked, actor=g.actor)
     is_open = asked.state is RequestState.OPEN
     signatures = owed(asked.policy.body, facts, may_sign=is_open and why_not is None) if is_open else []
     log = proofs.timeline(session, [asked.audit_ref(), version.audit_ref()], most=20)

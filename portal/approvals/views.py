@@ -11,7 +11,7 @@ from portal.approvals import bp, deciding, reading
 from portal.approvals.forms import AnswerForm, CommentForm, DecisionForm, WithdrawForm
 from portal.forms import Form
 from registry import access as rules
-from registry import approvals, paging
+from registry import approvals, judging, paging
 from registry.access import Permission
 from registry.errors import Stale
 from registry.orm.approval import ReleaseRequest
@@ -34,7 +34,7 @@ def queue() -> str:
     return render_template(
         "approvals/queue.html",
         page=page,
-        rows=list(zip(page.items, approvals.why_not_each(session, page.items, actor=g.actor), strict=True)),
+        rows=list(zip(page.items, judging.why_not_each(session, page.items, actor=g.actor), strict=True)),
         state=state,
         decides=decides,
         waiting=nav.waiting() if decides else 0,

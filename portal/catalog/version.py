@@ -17,6 +17,7 @@ from registry import (
     catalog,
     compare,
     jobs,
+    judging,
     lineage,
     notices,
     paging,
@@ -116,7 +117,7 @@ def _mentioned(found: ModelVersion, asked: ReleaseRequest | None) -> set[str]:
 
 
 def _waits_for(asked: ReleaseRequest | None) -> list[policies.Gate]:
-    gates = approvals.gates_of(db.session(), asked) if asked else []
+    gates = judging.gates(db.session(), asked) if asked else []
     return [gate for gate in gates if gate.state != "ok"]
 
 

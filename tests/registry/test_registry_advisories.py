@@ -7,7 +7,7 @@ import sqlalchemy as sa
 import time_machine
 from sqlalchemy import select
 
-from registry import advisories, approvals, clock, importing, policies, recall, waivers
+from registry import advisories, approvals, clock, importing, judging, policies, recall, waivers
 from registry.errors import Blocked, Conflict, Invalid, NotFound
 from registry.orm.advisory import AdvisoryHead, BundleState, Finding, Severity, Waiver
 from registry.orm.approval import Outcome
@@ -24,7 +24,7 @@ from tests.support import at_once, bodies_of, refused
 
 def gate(world, number=1):
     with world.read() as session:
-        gates = {found.code: found for found in approvals.gates_of(session, world.request(session, number))}
+        gates = {found.code: found for found in judging.gates(session, world.request(session, number))}
         return gates["advisories"]
 
 
@@ -177,7 +177,7 @@ def test_an_import_voids_what_was_signed_before_it_was_known(world, asked):
 def test_every_policy_has_the_gate(world, asked):
     with world.read() as session:
         request = world.request(session)
-        facts = approvals.facts_of(session, request, ())
+        facts = judging.facts(session, request, ())
     policy = {"gates": [{"code": "x", "kind": "checks", "title": "x"}]}
     assert [found.code for found in policies.evaluate(policy, facts)] == ["x", "advisories"]
 

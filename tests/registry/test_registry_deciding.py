@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from formats import canonical
-from registry import approvals, audit, catalog, checking, clock, policies, proofs
+from registry import approvals, audit, catalog, checking, clock, judging, policies, proofs
 from registry.errors import (
     Conflict,
     InteractiveOnly,
@@ -139,7 +139,7 @@ def _pipeline_that_names_max(world):
 def test_nobody_decides_on_their_own_work(world, prepare, word):
     prepare(world)
     with world.read() as session:
-        why = approvals.why_not(session, world.request(session), actor=world.max)
+        why = judging.why_not(session, world.request(session), actor=world.max)
         assert word in why
     for outcome in Outcome:
         error = refused(

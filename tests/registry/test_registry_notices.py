@@ -3,7 +3,7 @@
 import pytest
 
 from formats import canonical
-from registry import approvals, notices, policies
+from registry import approvals, judging, notices, policies
 from registry.errors import Blocked, Invalid, MissingRole, WrongStage
 from registry.orm.approval import Outcome, RequestState
 from registry.orm.catalog import CheckReport, Stage
@@ -33,7 +33,7 @@ def answer(world, about, name="ana", text="Agreed with the data protection offic
 
 def gates(world):
     with world.read() as session:
-        return {gate.code: gate for gate in approvals.gates_of(session, world.request(session))}
+        return {gate.code: gate for gate in judging.gates(session, world.request(session))}
 
 
 def test_nobody_can_approve_before_the_answers(world):

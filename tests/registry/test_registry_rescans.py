@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import select
 
-from registry import approvals, audit, jobs, rescans
+from registry import audit, jobs, judging, rescans
 from registry.orm.audit import AuditEntry
 from registry.orm.job import Job, JobKind
 from registry.orm.scanning import Rescan
@@ -81,7 +81,7 @@ def test_a_version_that_fails_cannot_be_approved(world):
     end(world, "failed")
     with world.read() as session:
         assert rescans.refusal(session, version) == FINDING["message"]
-        (gate,) = [gate for gate in approvals.gates_of(session, world.request(session)) if gate.code == "allow-list"]
+        (gate,) = [gate for gate in judging.gates(session, world.request(session)) if gate.code == "allow-list"]
         assert gate.state == "stop"
         assert "a:two" in gate.why
     decide(world, "vic")

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from formats import canonical
-from registry import approvals, audit, proofs
+from registry import approvals, audit, judging, proofs
 from registry.errors import (
     Forbidden,
     Invalid,
@@ -229,7 +229,7 @@ def test_why_not_tells_everybody_their_reason(world):
         by_token = replace(world.vic, scopes=frozenset({"read"}))
         bare = replace(world.vic, second_factor=False)
         told = {
-            who: approvals.why_not(session, request, actor=actor)
+            who: judging.why_not(session, request, actor=actor)
             for who, actor in (world.actors | {"token": by_token, "bare": bare}).items()
         }
     assert {who for who, why in told.items() if why is None} == {"vic", "val", "carl", "max"}

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select
 
-from registry import accounts, approvals, audit, policies
+from registry import accounts, approvals, audit, judging, policies
 from registry.errors import (
     Blocked,
     Invalid,
@@ -165,7 +165,7 @@ def test_a_request_whose_last_reviewer_leaves_stands_still_and_says_so(world):
     decide(world, "val")
     assert state(world) == (RequestState.OPEN, Stage.IN_REVIEW)
     with world.read() as session:
-        gates = {gate.code: gate for gate in approvals.gates_of(session, world.request(session))}
+        gates = {gate.code: gate for gate in judging.gates(session, world.request(session))}
     assert gates["two-people"].state == "ok"
     assert gates["compliance"].state == "stop"
     assert "nobody could" in gates["compliance"].why

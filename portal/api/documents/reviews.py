@@ -7,7 +7,7 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 
 from portal.api.documents.base import Digest, Document, FullName, Input, Link, Listing, Moment, Page, name_of, page
-from registry import accounts, advisories, approvals, notices
+from registry import accounts, advisories, approvals, judging, notices
 from registry.orm.approval import Decision, DossierEntry, ReleaseRequest
 
 Line = Annotated[str, Field(min_length=1, max_length=300)]
@@ -171,7 +171,7 @@ def review_document(session: Session, request: ReleaseRequest) -> ReviewDocument
     """A request loaded with all its parts."""
     authors = {request.requested_by, *(entry.author for entry in request.dossier)}
     names = accounts.display_names(session, authors)
-    gates = approvals.gates_of(session, request)
+    gates = judging.gates(session, request)
     return ReviewDocument(
         **_common(request, names),
         gates=[GateDocument(code=gate.code, title=gate.title, state=gate.state, why=gate.why) for gate in gates],
