@@ -23,7 +23,7 @@ python:
 
 .venv/done: requirements-dev.txt | python
 	@echo "Installing the developer's environment (once)"
-	@$(PYTHON) -m venv .venv && $(DEV) $(PIP) --no-compile -r requirements-dev.txt && touch $@
+	@$(PYTHON) -m venv .venv && $(DEV) $(PIP) -r requirements-dev.txt && touch $@
 
 $(SCIENTIST)/done: examples/the_voice/requirements.txt client/pyproject.toml | python
 	@echo "Installing the scientist's environment (once)"

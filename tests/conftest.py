@@ -6,18 +6,22 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from argon2 import PasswordHasher
 from playwright.sync_api import Browser
 from sqlalchemy.orm import Session
 
 from formats import keys
+from registry import vault as vaults
 from registry.db import Database
 from registry.store import LocalStore
-from registry.vault import Vault
 from tests import databases, factories, windows
 
 # A timed test says more of the machine than of the code.
 hypothesis.settings.register_profile("ours", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("ours")
+
+# Nearly every test of a page signs in, and a real hash takes a tenth of a second; it has a test of its own.
+vaults._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 SQLITE = "sqlite"
 POSTGRES = pytest.param("postgres", marks=pytest.mark.postgres)
@@ -79,8 +83,8 @@ def signer(tmp_path: Path) -> keys.FileSigner:
 
 
 @pytest.fixture
-def vault() -> Vault:
-    return Vault("a secret key only for tests, 32 or more")
+def vault() -> vaults.Vault:
+    return vaults.Vault("a secret key only for tests, 32 or more")
 
 
 @pytest.fixture(scope="module")

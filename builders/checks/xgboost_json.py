@@ -50,7 +50,7 @@ class Reader:
             )
         except (ValueError, RecursionError) as error:
             self._refuse(f"The JSON cannot be read ({type(error).__name__})")
-        learner = self._members(document, {"learner", "version"}, "the file")["learner"]
+        learner = self._members(document, {"learner", "version"}, "the file").get("learner")
         learner = self._members(learner, _LEARNER, "the learner")
         names = learner.get("feature_names")
         if type(names) is not list or any(type(name) is not str for name in names) or len(set(names)) != len(names):

@@ -242,3 +242,17 @@ def test_without_the_setting_nothing_happens(tmp_path):
     assert run(tmp_path).stdout == "alive\n"
     faults.reach("nowhere")
     assert not faults._seen
+
+
+# ------------------------------------------------------------------------------------------------------- passwords
+
+
+def test_a_password_is_stored_as_argon2id_at_its_full_cost():
+    """In a process of its own: these tests hash cheaply."""
+    program = "from registry import vault; print(vault.hash_password('correct horse'))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    kind, version, cost = done.stdout.split("$")[1:4]
+    assert (kind, version) == ("argon2id", "v=19")
+    spent = {name: int(value) for name, value in (part.split("=") for part in cost.split(","))}
+    assert spent["m"] >= 64 * 1024  # KiB
+    assert spent["t"] >= 3

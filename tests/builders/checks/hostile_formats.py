@@ -327,6 +327,7 @@ def booster(**changes: Any) -> dict[str, Any]:
 
 def xgboost() -> Made:
     for name, document, codes in (
+        ("no-learner", {}, _MALFORMED),
         ("child-outside", booster(tree={"left_children": [900000, -1, -1]}), _MALFORMED),
         ("child-negative", booster(tree={"left_children": [-9, -1, -1]}), _MALFORMED),
         ("loop", booster(tree={"left_children": [1, 0, -1], "right_children": [2, 2, -1]}), _MALFORMED),
