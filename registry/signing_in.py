@@ -164,7 +164,7 @@ def reset_second_factor(session: Session, person: Person, *, actor: Actor) -> No
 def spend_code(session: Session, person: Person, code: str, *, purpose: str, keys: vault.Vault) -> None:
     """Accept a one-time code once per person and purpose.
 
-    :param purpose: ``sign-in`` or ``decide``: a code seen for one act is no good for another of its kind.
+    :param purpose: ``sign-in``, ``decide`` or ``revoke``: a code seen for one act is no good for another of its kind.
     :raises CodeRefused: no second factor, wrong code, or the code was accepted before.
     """
     if not person.totp_sealed:

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 import venv
 from pathlib import Path
 
@@ -57,8 +58,9 @@ def train(folder: Path, kind: str, pins: tuple[str, ...]) -> dict[str, Path]:
     """A push folder, trained by the libraries of ``pins`` in an environment that is kept for the next run."""
     python = CACHE / "trainers" / pins[0] / "bin" / "python"
     if not (ready := python.parents[1] / "done").exists():
-        venv.create(python.parents[1], with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", *pins], check=True)
+        venv.create(python.parents[1], clear=True)
+        uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python]
+        subprocess.run([*uv, "--only-binary", ":all:", *pins], check=True)
         ready.touch()
     subprocess.run([python, "-I", "-W", "ignore", "-c", TRAIN, folder, kind], check=True)
     return {path.name: path for path in folder.iterdir()}
