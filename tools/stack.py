@@ -138,6 +138,8 @@ def exit_on_signals() -> None:
     """Turn SIGTERM into the same orderly stop as Ctrl-C, also where a shell started us with SIGINT ignored."""
 
     def stop(_number: int, _frame: object) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)  # make hands a SIGTERM on once more: stopping must not be stopped
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
