@@ -108,6 +108,8 @@ class Shown(Protocol):
     @property
     def id(self) -> UUID: ...
     @property
+    def full_name(self) -> str: ...
+    @property
     def visibility(self) -> Visibility: ...
     @property
     def team_id(self) -> UUID: ...
@@ -128,6 +130,18 @@ def may_read_artifacts(session: Session, model: Shown, *, actor: Actor) -> bool:
         return True
     uses = select(DeclaredUse.team_id).where(DeclaredUse.model_id == model.id, DeclaredUse.team_id.in_(actor.teams))
     return session.scalars(uses.limit(1)).first() is not None
+
+
+def require_artifacts(session: Session, model: Shown, *, actor: Actor) -> None:
+    """Like :func:`may_read_artifacts`, refusing.
+
+    :raises Forbidden: saying for whom they are.
+    """
+    if not may_read_artifacts(session, model, actor=actor):
+        raise Forbidden(
+            f"the files of {model.full_name} are for its team and for teams that declared a use",
+            hint="Declare your team's use of it on the model's page, under Consumers.",
+        )
 
 
 # Made once: nearly every call pays for one of them. The second locks as registry.locking does.

@@ -88,6 +88,7 @@ def judge(path: Path, reserved: Collection[str]) -> OwnWheel:
                     "Bring only what prediction needs.",
                 )
             members = {name: archive.read(name) for name in names}
+    # What zipfile raises of damaged, cut, encrypted and unknown archives.
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
         raise BadWheel("wheel-malformed", f"{path.name} cannot be read as a wheel: {error}") from None
     return own_code.judge(path.name, members, reserved=reserved)

@@ -34,11 +34,7 @@ def download(call: Call, team: str, name: str, reference: str, path: str) -> Res
     if file is None:
         held = ", ".join(file.path for file in record.files)
         raise NotFound(f"version {record.version.number} has no file {path}", hint=f"It holds {held}.")
-    if not catalog.may_read_artifacts(call.session, record.model, actor=call.actor):
-        raise Forbidden(
-            f"artifacts of {record.model.full_name} are for its team and for teams that declared their use",
-            hint="Declare your team's use on the model's page.",
-        )
+    catalog.require_artifacts(call.session, record.model, actor=call.actor)
     db.release()
     if not call.store.has(file.digest):
         raise Unavailable(f"the bytes of {path} are missing from the store", hint="Tell an operator.")

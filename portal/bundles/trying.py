@@ -43,6 +43,7 @@ def _start(bundle: Bundle, form: ExperimentForm) -> Experiment:
 
 
 @bp.post("/experiments/<uuid:experiment_id>/end")
+@access.needs(Permission.EDIT_BUNDLE)
 def end(experiment_id: UUID) -> BaseResponse:
     """End it before its time."""
     found = experiments.get(db.session(), experiment_id, actor=g.actor)

@@ -11,7 +11,7 @@ from portal.api import ranges
 from portal.catalog import bp
 from portal.installation import here
 from registry import catalog, jobs, wording
-from registry.errors import Forbidden, NotFound, Unavailable
+from registry.errors import NotFound, Unavailable
 from registry.orm.catalog import ModelVersion
 from registry.orm.job import Job
 
@@ -27,11 +27,7 @@ def _version(team: str, name: str, ref: str) -> ModelVersion:
 def file(team: str, name: str, ref: str, path: str) -> Response:
     """The bytes of a file. A whole download is checked on its way; a range is checked by whoever puts it together."""
     found = _version(team, name, ref)
-    if not catalog.may_read_artifacts(db.session(), found.model, actor=g.actor):
-        raise Forbidden(
-            f"the files of {found.model.full_name} are for its team and for teams that declared a use",
-            hint="Declare your use under Consumers; then you can download them.",
-        )
+    catalog.require_artifacts(db.session(), found.model, actor=g.actor)
     held = next((file for file in found.files if file.path == path), None)
     if held is None:
         raise NotFound(f"version {found.number} has no file {path}")

@@ -9,7 +9,6 @@ from portal import db
 from portal.catalog import bp
 from portal.installation import here
 from registry import approvals, catalog, own_code
-from registry.errors import Forbidden
 from registry.orm.catalog import ModelVersion
 from registry.store import LocalStore
 
@@ -66,11 +65,7 @@ def told(version: ModelVersion, base: ModelVersion | None) -> Told | None:
 def own_code_diff(team: str, name: str, ref: str) -> Response:
     """The whole difference to the version ``base``, by default the last approved before it, as text."""
     found = catalog.get_version(db.session(), f"{team}/{name}", ref, actor=g.actor)
-    if not catalog.may_read_artifacts(db.session(), found.model, actor=g.actor):
-        raise Forbidden(
-            f"the code of {found.model.full_name} is for its team and for teams that declared a use",
-            hint="Declare your use under Consumers; then you can read it.",
-        )
+    catalog.require_artifacts(db.session(), found.model, actor=g.actor)
     base = approvals.last_approved_before(db.session(), found)
     if wanted := request.args.get("base"):
         base = catalog.get_version(db.session(), f"{team}/{name}", wanted, actor=g.actor)

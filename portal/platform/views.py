@@ -39,14 +39,12 @@ def index() -> str:
 @access.needs(Permission.CHANGE_PLATFORM)
 def propose() -> Answer:
     """Propose a platform that a worker offered."""
-    session = db.session()
     form = ProposalForm()
     form.digest.data = form.digest.data or request.args.get("platform", "")
-    wanted = platforms.get(session, form.digest.data, actor=g.actor)
     if form.validate_on_submit() and form.attempt(_propose, form):
         flash("It is proposed. Two people sign or refuse it; you cannot be one of them.", "ok")
         return redirect(url_for("platform.change", change_id=form.result.id), 303)
-    session = db.session()  # a refusal ended the one before
+    session = db.session()
     wanted = platforms.get(session, form.digest.data, actor=g.actor)
     current = platforms.in_force(session, wanted.line)
     return render_template(

@@ -200,6 +200,10 @@ ACTS = {
         TEAM,
     ),
     catalog.get_model: (lambda s, a: catalog.get_model(s.session, MODEL, actor=a), EVERYBODY),
+    catalog.require_artifacts: (
+        lambda s, a: catalog.require_artifacts(s.session, s.model, actor=a),
+        TEAM | REVIEWERS,
+    ),
     catalog.search: (lambda s, a: catalog.search(s.session, catalog.Filters(), Cursor(), actor=a), EVERYBODY),
     catalog.describe: (
         lambda s, a: catalog.describe(s.session, s.model, actor=a, expected=s.model.revision, purpose="New"),

@@ -6,7 +6,6 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.portal.conftest import Browser as Client
-from tests.portal.images.test_images_pages import image  # noqa: F401 - a fixture
 from tests.portal.test_portal_browser import walk
 
 pytestmark = pytest.mark.browser
@@ -14,7 +13,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
 def test_pages_are_accessible_and_fit(
-    image: str,  # noqa: F811
+    image: str,
     address: str,
     chromium: Browser,
     visit: Callable[[str], Client],

@@ -42,14 +42,6 @@ def bake(world: World, **fields: object) -> str:
         return builds.release(session, build, factories.baked(build, **{**valid, **fields})).digest
 
 
-@pytest.fixture
-def image(world: World) -> str:
-    """A container image of version 1."""
-    with world.write() as session:
-        factories.approved_version(session, world)
-    return bake(world)
-
-
 def test_the_page_answers_what_is_inside_how_to_run_and_how_to_check(visit, image) -> None:
     text = visit("kim").get(f"/images/{image}").text
     said = words(text)
