@@ -12,7 +12,8 @@ from uuid import UUID
 
 import flask_login
 import structlog
-from flask import Flask, Response, current_app, flash, g, redirect, request, session, url_for
+from flask import Flask, Request, Response, current_app, flash, g, redirect, request, session, url_for
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_login import LoginManager, UserMixin
 from flask_wtf.csrf import CSRFProtect
 from sqlalchemy.exc import OperationalError
@@ -128,6 +129,18 @@ def me() -> SignedIn:
     return cast("SignedIn", flask_login.current_user._get_current_object())  # noqa: SLF001
 
 
+def _is_program(asked: Request) -> bool:
+    """Whether it brings a token; where programs ask nothing else is looked at."""
+    return bool(asked.headers.get("Authorization")) and asked.path.startswith("/api/")
+
+
+class _Sessions(SecureCookieSessionInterface):
+    """Cookies are for browsers: to a program that brings a token no session is opened, and none could be changed."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        return None if _is_program(request) else super().open_session(app, request)
+
+
 def _bearer(header: str) -> Actor:
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer":
@@ -158,9 +171,8 @@ def _view() -> Any:
 
 def _identify() -> None:
     g.actor = None
-    header = request.headers.get("Authorization", "")
-    if header and request.path.startswith("/api/"):
-        g.actor = _bearer(header)
+    if _is_program(request):
+        g.actor = _bearer(request.headers["Authorization"])
         return
     user = flask_login.current_user
     g.actor = user.actor if user.is_authenticated else None
@@ -224,6 +236,7 @@ def _second_factor(view: Any) -> BaseResponse | None:
 
 def init_app(app: Flask) -> None:
     """Install Flask-Login, CSRF and the gate."""
+    app.session_interface = _Sessions()
     manager = LoginManager(app)
     manager.session_protection = None  # the server-side session is what protects; addresses change behind proxies
     manager.user_loader(resume)

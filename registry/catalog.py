@@ -1,9 +1,9 @@
 """Registered models: registering, finding, describing; who may see what."""
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, func, or_, select
@@ -14,7 +14,7 @@ from registry import access, accounts, audit, clock, names, paging
 from registry.access import Actor, Permission
 from registry.errors import AlreadyExists, Forbidden, Invalid, NotFound, PreconditionMissing, Stale
 from registry.locking import lock
-from registry.orm.account import Team
+from registry.orm.account import Person, Team
 from registry.orm.catalog import (
     Alias,
     DeclaredUse,
@@ -166,16 +166,16 @@ def get_model(session: Session, full_name: str, *, actor: Actor, lock: bool = Fa
     return model
 
 
-@dataclass(frozen=True)
-class ListedModel:
-    """A model as lists show it."""
+class ListedModel(NamedTuple):
+    """A model as lists show it: a row as the statement gives it."""
 
     id: UUID
     full_name: str
     purpose: str
     task: str
     contact: str
-    owner_id: UUID | None
+    owner: str | None
+    """Readable name."""
     visibility: Visibility
     tier: str | None
     versions_made: int
@@ -194,7 +194,9 @@ class ListedModel:
         return self.full_name.partition("/")[2]
 
 
-_LISTED = select(*(getattr(RegisteredModel, field.name) for field in fields(ListedModel)))
+_LISTED = select(
+    *(Person.username if column == "owner" else getattr(RegisteredModel, column) for column in ListedModel._fields)
+).outerjoin(Person, Person.id == RegisteredModel.owner_id)
 
 
 def search(session: Session, filters: Filters, cursor: paging.Cursor, *, actor: Actor) -> paging.Page[ListedModel]:
@@ -215,7 +217,7 @@ def search(session: Session, filters: Filters, cursor: paging.Cursor, *, actor: 
         query = query.where(RegisteredModel.id.in_(in_stage))
     if filters.mine:
         query = query.where(RegisteredModel.team_id.in_(actor.teams))
-    return paging.fetch_as(ListedModel, session, query, (RegisteredModel.updated_at, RegisteredModel.id), cursor)
+    return paging.fetch_as(ListedModel._make, session, query, (RegisteredModel.updated_at, RegisteredModel.id), cursor)
 
 
 def facets(session: Session, *, actor: Actor) -> dict[str, list[tuple[str, int]]]:

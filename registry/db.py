@@ -1,10 +1,10 @@
 """Engine, sessions and units of work, the same for SQLite and PostgreSQL.
 
-A unit that reads cannot write: SQLite is told ``query_only``, PostgreSQL ``READ ONLY``. A unit that writes takes its
-lock at once (``BEGIN IMMEDIATE``): a deferred SQLite transaction that turns writer late fails as busy.
+Units that read have connections of their own, which cannot write: SQLite's are ``query_only``, PostgreSQL's are read-only.
+A unit that writes takes its lock at once (``BEGIN IMMEDIATE``): a deferred SQLite transaction that turns writer late
+fails as busy.
 """
 
-import contextlib
 import math
 import time
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DataError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DisconnectionError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -35,9 +35,9 @@ class Database:
         :param url: SQLAlchemy URL; ``sqlite:///file`` or ``postgresql://...`` (psycopg 3).
         """
         self.url = sa.make_url(url)
-        self.engine = _sqlite_engine(self.url) if self.is_sqlite else _postgres_engine(self.url)
-        self._readers = self.engine.execution_options(countersign_access="read", postgresql_readonly=True)
-        self._writers = self.engine.execution_options(countersign_access="write")
+        make = _sqlite_engine if self.is_sqlite else _postgres_engine
+        self.engine = make(self.url, reading=False)
+        self.readers = make(self.url, reading=True)
 
     @property
     def is_sqlite(self) -> bool:
@@ -46,13 +46,16 @@ class Database:
 
     def session(self, *, write: bool) -> Session:
         """A new session; the caller commits and closes. Prefer :meth:`read` and :meth:`write`."""
-        if not write:
-            return _ReadingSession(self._readers, expire_on_commit=False)
-        return _WritingSession(self._writers, expire_on_commit=False)
+        if write:
+            return _WritingSession(self.engine, expire_on_commit=False)
+        return Session(self.readers, expire_on_commit=False)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A read-only unit of work; what was loaded stays readable after it."""
+        """A read-only unit of work; what was loaded stays readable after it.
+
+        On SQLite all of it sees one moment. On PostgreSQL each statement sees its own, as in READ COMMITTED.
+        """
         with self.session(write=False) as session:
             yield session
 
@@ -66,6 +69,7 @@ class Database:
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()
+        self.readers.dispose()
 
 
 class _WritingSession(Session):
@@ -73,20 +77,6 @@ class _WritingSession(Session):
 
 
 audit.guard(_WritingSession)
-
-
-class _ReadingSession(Session):
-    """Ends in COMMIT, which stores nothing here: PostgreSQL's driver drops its prepared statements at every ROLLBACK.
-
-    Preparing them anew costs more than running them. A rollback would also empty every row that was loaded.
-    """
-
-    def close(self) -> None:
-        self.expunge_all()
-        with contextlib.suppress(SQLAlchemyError):  # a broken connection: there is nothing to lose
-            if self.in_transaction():
-                self.commit()
-        super().close()
 
 
 def commit(session: Session) -> None:
@@ -113,39 +103,45 @@ def _refuse_unstorable(context: ExceptionContext) -> None:
         ) from error
 
 
-def _sqlite_engine(url: sa.URL) -> sa.Engine:
+def _sqlite_engine(url: sa.URL, *, reading: bool) -> sa.Engine:
     engine = sa.create_engine(url, connect_args={"timeout": BUSY_MS / 1000}, pool_size=8, max_overflow=24)
-
     event.listen(engine, "handle_error", _refuse_unstorable)
+    pragmas = ["journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL", f"busy_timeout={BUSY_MS}"]
+    if reading:  # for good: turned on and off for each unit, it makes SQLite prepare every statement anew
+        pragmas.append("query_only=ON")
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
-        for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL", f"busy_timeout={BUSY_MS}"):
+        for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
-        reading = connection.get_execution_options().get("countersign_access") == "read"
-        driver: Any = connection.connection.dbapi_connection
-        if reading:  # straight to the driver, as every request pays for it; neither of these can find the file busy
-            driver.executescript("PRAGMA query_only=ON; BEGIN")
+        if reading:  # straight to the driver, as every request pays for it; this cannot find the file busy
+            driver: Any = connection.connection.dbapi_connection
+            driver.execute("BEGIN")
         else:
-            driver.execute("PRAGMA query_only=OFF")
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
 
 
-def _postgres_engine(url: sa.URL) -> sa.Engine:
+def _postgres_engine(url: sa.URL, *, reading: bool) -> sa.Engine:
     # One stuck worker must not freeze every writer behind the audit head.
     options = "-c lock_timeout=15s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
+    kept: dict[str, Any] = {}
+    if reading:
+        # No BEGIN and no COMMIT: two round trips of every request, for nothing that READ COMMITTED would give.
+        options += " -c default_transaction_read_only=on"
+        kept["isolation_level"] = "AUTOCOMMIT"
     engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
         connect_args={"options": options},
         pool_size=8,
         max_overflow=24,
         pool_use_lifo=True,  # the connection used last knows the statements prepared last
+        **kept,
     )
     event.listen(engine, "handle_error", _refuse_unstorable)
 

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -56,7 +56,7 @@ def fetch(
 
 
 def fetch_as(
-    made: Callable[..., T],
+    made: Callable[[Iterable[Any]], T],
     session: Session,
     query: Select[*tuple[Any, ...]],
     keys: Sequence[InstrumentedAttribute[Any]],
@@ -67,7 +67,7 @@ def fetch_as(
     The session keeps none of the rows, which halves the cost of a long page.
     """
     paged = _paged(query, keys, cursor, descending=True)
-    return _page([made(*row) for row in session.connection().execute(paged).all()], keys, cursor)
+    return _page([made(row) for row in session.connection().execute(paged).all()], keys, cursor)
 
 
 def _paged(

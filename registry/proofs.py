@@ -137,10 +137,11 @@ def verify(session: Session) -> int:
     :raises Unavailable: naming the first entry that does not fit.
     """
     size, root = head(session)
-    hashes = []
+    hashes: list[bytes] = []
     rows = select(AuditEntry, AuditPayload).outerjoin(AuditPayload, AuditPayload.event_id == AuditEntry.event_id)
-    with session.execute(rows.order_by(AuditEntry.seq).execution_options(yield_per=1000)) as found:
-        for seq, (row, payload) in enumerate(found):
+    rows = rows.order_by(AuditEntry.seq).limit(1000)
+    while found := session.execute(rows.where(AuditEntry.seq >= len(hashes), AuditEntry.seq < size)).all():
+        for seq, (row, payload) in enumerate(found, len(hashes)):
             intact = row.seq == seq and merkle.leaf_hash(row.envelope) == row.leaf_hash and payload is not None
             if intact and payload.erased_at is None:
                 intact = canonical.loads(row.envelope)["commitment"] == commitment(payload.salt, payload.body)

@@ -5,7 +5,8 @@ A place is a database that tests use one after another, with its engine and the 
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -38,6 +39,23 @@ class Place(Protocol):
 
     def close(self) -> None:
         """Remove it."""
+
+
+@contextmanager
+def statements(database: Database) -> Iterator[list[str]]:
+    """Every statement the database gets meanwhile, of units that read and that write."""
+    seen: list[str] = []
+
+    def note(_conn: object, _cursor: object, statement: str, *_rest: object) -> None:
+        seen.append(statement)
+
+    for engine in (database.engine, database.readers):
+        sa.event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        for engine in (database.engine, database.readers):
+            sa.event.remove(engine, "before_cursor_execute", note)
 
 
 class SqlitePlace:

@@ -5,6 +5,7 @@ from flask import Response
 from portal.api.answers import Answer
 from portal.api.calls import Call
 from portal.api.contract import operation
+from portal.api.documents.base import page
 from portal.api.documents.models import (
     AliasDocument,
     ModelChange,
@@ -13,7 +14,6 @@ from portal.api.documents.models import (
     ModelQuery,
     NewAlias,
     NewModel,
-    owner_ref,
 )
 from registry import accounts, catalog
 from registry.access import Permission
@@ -29,9 +29,8 @@ def list_models(call: Call, query: ModelQuery) -> Answer:
     """
     filters = catalog.Filters(text=query.q, team=query.team, task=query.task, stage=query.stage)
     found = catalog.search(call.session, filters, query.place(), actor=call.actor)
-    owners = {model.id: owner_ref(model) for model in found.items}
-    names = accounts.display_names(call.session, {ref for ref in owners.values() if ref})
-    items = [ModelDocument.of(model, names.get(owners[model.id] or "")) for model in found.items]
+    pages = page("/models/")
+    items = [ModelDocument.of(model, model.owner, pages + model.full_name) for model in found.items]
     return Answer(ModelPage(items=items, next=found.next))
 
 
@@ -89,9 +88,9 @@ def change_model(call: Call, team: str, name: str, body: ModelChange) -> Answer:
 
 
 def _answer(call: Call, model: RegisteredModel, *, status: int = 200, location: str | None = None) -> Answer:
-    owner = owner_ref(model)
-    names = accounts.display_names(call.session, {owner} if owner else set())
-    document = ModelDocument.of(model, names.get(owner or ""))
+    owner = f"person:{model.owner_id.hex}" if model.owner_id else ""
+    names = accounts.display_names(call.session, {owner})
+    document = ModelDocument.of(model, names.get(owner), page(f"/models/{model.full_name}"))
     return Answer(document, status, revision=model.revision, location=location)
 
 

@@ -1,6 +1,7 @@
 """What every table shares: naming of constraints, types, and the mark of a governed row."""
 
 import enum
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
@@ -31,10 +32,16 @@ class UtcDateTime(TypeDecorator[datetime]):
         value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
-    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else value.astimezone(UTC)
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        return _of_sqlite if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
+
+
+def _of_sqlite(text: str | None) -> datetime | None:
+    """Read with its zone at one go: putting the zone on afterwards costs five times as much, and lists hold hundreds."""
+    return None if text is None else datetime.fromisoformat(text + "+00:00")
 
 
 uuid_pk = Annotated[UUID, mapped_column(sa.Uuid, primary_key=True, default=clock.new_id)]

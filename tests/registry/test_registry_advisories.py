@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 import pytest
-import sqlalchemy as sa
 import time_machine
 from sqlalchemy import select
 
@@ -15,7 +14,7 @@ from registry.orm.catalog import Stage
 from registry.orm.image import Build, Image
 from registry.orm.job import Job, JobKind
 from registry.settings import Settings
-from tests import factories
+from tests import databases, factories
 from tests.factories import advisory
 from tests.registry.advising import BAD, MILD, bring, standing, waive
 from tests.registry.reviewing import decide, state
@@ -308,14 +307,8 @@ def test_a_lock_that_is_made_beside_an_import_is_compared_with_what_comes_into_f
 
 def test_the_number_of_queries_does_not_grow_with_what_is_held(world):
     def statements():
-        seen = []
-
-        def listen(*given):
-            seen.append(given[2])
-
-        sa.event.listen(world.database.engine, "before_cursor_execute", listen)
-        bring(world, BAD)
-        sa.event.remove(world.database.engine, "before_cursor_execute", listen)
+        with databases.statements(world.database) as seen:
+            bring(world, BAD)
         return len(seen)
 
     with world.write() as session:

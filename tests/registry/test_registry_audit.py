@@ -271,8 +271,8 @@ def test_a_reader_cannot_write(world):
             session.flush()
 
 
-def test_a_connection_that_read_can_write_again(world):
-    """SQLite's ``query_only`` stays with a pooled connection: every unit says anew which it is."""
+def test_reading_and_writing_take_turns(world):
+    """Units that read and units that write take turns: neither is given the other's connection."""
     for number in range(3):
         with world.read() as session:
             accounts.get_team(session, "payments")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from portal.api.documents.base import Document, FullName, Input, Link, Listing, Moment, Page, page
+from portal.api.documents.base import Document, FullName, Input, Link, Listing, Moment, Page
 from registry.catalog import ListedModel
 from registry.orm.catalog import RegisteredModel, Stage, Visibility
 
@@ -33,8 +33,8 @@ class ModelDocument(Document):
     url: Link
 
     @classmethod
-    def of(cls, model: RegisteredModel | ListedModel, owner: str | None) -> "ModelDocument":
-        """From a row and the name of its owner."""
+    def of(cls, model: RegisteredModel | ListedModel, owner: str | None, url: str) -> "ModelDocument":
+        """From a row, the name of its owner, and the address of its page."""
         return cls(
             name=model.full_name,
             team=model.full_name.partition("/")[0],
@@ -48,13 +48,8 @@ class ModelDocument(Document):
             approved=model.latest_approved,
             created_at=model.created_at,
             updated_at=model.updated_at,
-            url=page(f"/models/{model.full_name}"),
+            url=url,
         )
-
-
-def owner_ref(model: RegisteredModel | ListedModel) -> str | None:
-    """The owner as audit entries name people."""
-    return f"person:{model.owner_id.hex}" if model.owner_id else None
 
 
 class ModelPage(Page[ModelDocument]):

@@ -1,13 +1,11 @@
 """The API over a company with people, on both databases; callers with tokens of their own."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import event
 
 from registry import accounts, signing_in, tokens
 from registry.access import ALL_SCOPES, Actor
@@ -96,27 +94,3 @@ def browser(app: Flask, database: Database) -> Callable[[Actor], FlaskClient]:
         return client
 
     return enter
-
-
-class Statements:
-    """How many statements a database was asked."""
-
-    count = 0
-
-
-@pytest.fixture
-def count_statements(database: Database) -> Callable[[], AbstractContextManager[Statements]]:
-    """``with count_statements() as asked: ...; asked.count``"""
-
-    @contextmanager
-    def counting() -> Iterator[Statements]:
-        asked = Statements()
-
-        def note(*_: object) -> None:
-            asked.count += 1
-
-        event.listen(database.engine, "before_cursor_execute", note)
-        yield asked
-        event.remove(database.engine, "before_cursor_execute", note)
-
-    return counting

@@ -4,49 +4,29 @@ import re
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import event
 
 from portal.approvals import views
 from registry.orm.approval import Outcome
-from tests import factories
-from tests.factories import World
+from tests import databases, factories
 from tests.portal.approvals.conftest import EVIL, words
 from tests.portal.conftest import Browser
 
 
-@pytest.fixture
-def statements(world: World) -> Callable[[Callable[[], object]], list[str]]:
-    """Every statement the database got while something ran."""
-
-    def counted(act: Callable[[], object]) -> list[str]:
-        seen: list[str] = []
-
-        def note(_conn, _cursor, statement: str, *_rest: object) -> None:
-            seen.append(statement)
-
-        event.listen(world.database.engine, "before_cursor_execute", note)
-        try:
-            act()
-        finally:
-            event.remove(world.database.engine, "before_cursor_execute", note)
-        return seen
-
-    return counted
-
-
-def test_thirty_requests_cost_as_many_statements_as_one(world, visit, statements) -> None:
+def test_thirty_requests_cost_as_many_statements_as_one(world, visit) -> None:
     with world.write() as session:
         factories.request_in_review(session, world)
     browser = visit("cora")
     browser.get("/reviews?state=open")
-    one = statements(lambda: browser.get("/reviews?state=open"))
+    with databases.statements(world.database) as one:
+        browser.get("/reviews?state=open")
     with world.write() as session:
         service = factories.service(session, world)
         factories.token(session, world.ana)
         for _ in range(views.PAGE + 4):
             factories.request_in_review(session, world)
         assert service.id
-    many = statements(lambda: browser.get("/reviews?state=open"))
+    with databases.statements(world.database) as many:
+        browser.get("/reviews?state=open")
     assert len(many) == len(one), "\n".join(many)
 
 
