@@ -1,23 +1,26 @@
 """The worker's command: ``python -m builders`` works through the queue; ``run BUNDLE`` runs a bundle's current image.
 
-``rebuild SEALED`` bakes the image of a sealed manifest from what the store holds, and needs no database.
+``rebuild SEALED`` bakes the image of a sealed manifest from what the store holds, and needs no database. Each command
+imports what it needs when it runs: what bakes takes a second to import, and an image to be served waits for that.
 """
 
-import argparse
 import json
 import logging
 import os
 import socket
 import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from pathlib import Path
 
-from builders import pinning, platform, retention, revoking, run
+from builders import platform
 from builders.containers import EngineError
 from builders.jobs import JobFailed
+from builders.platform import Platform
 from builders.smoke import NotReady
 from builders.tarball import LayerError
 from formats.seals import BadSeal
-from registry import schema
+from registry import revisions
 from registry.db import Database
 from registry.errors import RegistryError
 from registry.settings import Settings, SettingsError
@@ -27,7 +30,7 @@ logger = logging.getLogger("builders")
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m builders")
+    parser = ArgumentParser(prog="python -m builders")
     commands = parser.add_subparsers(dest="command")
     commands.add_parser("work", help="work through the queue (the default)")
     runner = commands.add_parser("run", help="run the current image of a bundle until stopped")
@@ -52,34 +55,14 @@ def main(argv: list[str]) -> int:
     try:
         settings = Settings.load()
         logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
-        logging.getLogger("alembic").setLevel(logging.WARNING)
         if arguments.command == "rebuild":
-            return _rebuild(arguments.sealed, platform.detect(settings, LocalStore(settings.store_dir.absolute())))
+            _rebuild(arguments.sealed, platform.detect(settings, LocalStore(settings.store_dir.absolute())))
+            return 0
         database = Database(settings.url)
-        if not schema.is_current(database):
+        if not revisions.is_current(database):
             raise SettingsError("the database is not at the newest revision; run: flask --app wsgi registry db upgrade")
         found = platform.detect(settings, LocalStore(settings.store_dir.absolute()))
-        if arguments.command == "run":
-            return run.run(database, found, arguments.bundle, arguments.summary)
-        if arguments.command == "archive":
-            return run.archive(database, found, arguments.digest, arguments.file)
-        if arguments.command == "free":
-            freed = retention.free(database, found, days=arguments.days)
-            print(f"{freed.images} images, {freed.size / 1e6:.1f} MB freed")  # noqa: T201 - the command's output
-            return 0
-        if arguments.command == "offer":
-            print(pinning.offer(database, found, f"{socket.gethostname()}-{os.getpid()}"))  # noqa: T201 - the command's output
-            return 0
-        if arguments.command == "revocations":
-            listed = revoking.write(database, found.release_key, arguments.file, arguments.image)
-            print(f"{arguments.file}: {len(listed.revoked)} revoked, issued at {listed.issued_at}")  # noqa: T201 - the command's output
-            return 0
-        # Only work bakes: its validator of bills of materials takes a second to import, and a served image waits for it.
-        from builders.worker import Worker  # noqa: PLC0415
-
-        logger.info("isolation: %s, Python %s. %s", found.isolation, found.base.target.python, found.note)
-        logger.info("release key: %s", found.release_key.fingerprint)
-        Worker(settings, database, found.store, found).run()
+        COMMANDS[arguments.command or "work"](settings, database, found, arguments)
     except (
         SettingsError,
         platform.NotReady,
@@ -91,16 +74,65 @@ def main(argv: list[str]) -> int:
         LayerError,
     ) as error:
         hint = getattr(error, "hint", "")
-        print(f"{error} {hint}".rstrip(), file=sys.stderr)  # noqa: T201
+        print(f"{error} {hint}".rstrip(), file=sys.stderr)
         return 1
     return 0
 
 
-def _rebuild(sealed: Path, found: platform.Platform) -> int:
-    from builders import rebuild  # noqa: PLC0415 - as above: the other commands start without it
+def _rebuild(sealed: Path, found: Platform) -> None:
+    from builders import rebuild
 
-    print(json.dumps(rebuild.command(sealed, found), indent=1))  # noqa: T201 - the command's output
-    return 0
+    print(json.dumps(rebuild.command(sealed, found), indent=1))
+
+
+def _work(settings: Settings, database: Database, found: Platform, _: Namespace) -> None:
+    from builders.worker import Worker
+
+    logger.info("isolation: %s, Python %s. %s", found.isolation, found.base.target.python, found.note)
+    logger.info("release key: %s", found.release_key.fingerprint)
+    Worker(settings, database, found.store, found).run()
+
+
+def _run(_: Settings, database: Database, found: Platform, arguments: Namespace) -> None:
+    from builders import run
+
+    run.run(database, found, arguments.bundle, arguments.summary)
+
+
+def _archive(_: Settings, database: Database, found: Platform, arguments: Namespace) -> None:
+    from builders import run
+
+    run.archive(database, found, arguments.digest, arguments.file)
+
+
+def _free(_: Settings, database: Database, found: Platform, arguments: Namespace) -> None:
+    from builders import retention
+
+    freed = retention.free(database, found, days=arguments.days)
+    print(f"{freed.images} images, {freed.size / 1e6:.1f} MB freed")
+
+
+def _offer(_: Settings, database: Database, found: Platform, __: Namespace) -> None:
+    from builders import pinning
+
+    print(pinning.offer(database, found, f"{socket.gethostname()}-{os.getpid()}"))
+
+
+def _revocations(_: Settings, database: Database, found: Platform, arguments: Namespace) -> None:
+    from builders import revoking
+
+    listed = revoking.write(database, found.release_key, arguments.file, arguments.image)
+    print(f"{arguments.file}: {len(listed.revoked)} revoked, issued at {listed.issued_at}")
+
+
+COMMANDS: dict[str, Callable[[Settings, Database, Platform, Namespace], None]] = {
+    "work": _work,
+    "run": _run,
+    "archive": _archive,
+    "free": _free,
+    "offer": _offer,
+    "revocations": _revocations,
+}
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from registry.errors import NotFound
 from registry.orm.image import Bundle, Image
 
 
-def run(database: Database, platform: Platform, bundle: str, summary: Path | None) -> int:
+def run(database: Database, platform: Platform, bundle: str, summary: Path | None) -> None:
     """Start the image, say where it listens (and write that to ``summary``), and wait for SIGTERM or Ctrl-C."""
     with database.read() as session:
         query = select(Image).join(Bundle, Bundle.current_image_id == Image.id).where(Bundle.full_name == bundle)
@@ -43,7 +43,6 @@ def run(database: Database, platform: Platform, bundle: str, summary: Path | Non
             partial.replace(summary)
         print(json.dumps(said), flush=True)  # noqa: T201 - the command's output
         _wait_for_signal()
-    return 0
 
 
 def assembled(found: Image) -> Assembled:
@@ -59,7 +58,7 @@ def _require_bytes(found: Image) -> None:
         )
 
 
-def archive(database: Database, platform: Platform, digest: str, path: Path) -> int:
+def archive(database: Database, platform: Platform, digest: str, path: Path) -> None:
     """Write the OCI archive of a released image, whole or not at all; engines load it, OCI tools read it."""
     with database.read() as session:
         found = session.scalars(select(Image).where(Image.digest == digest)).one_or_none()
@@ -71,7 +70,6 @@ def archive(database: Database, platform: Platform, digest: str, path: Path) -> 
         written = write_archive(assembled(found), platform.layers, sink, loadable=found.base != HOST_BASE)
     partial.replace(path)
     print(f"{path}: {written.size / 1e6:.0f} MB, {written.diff_id}")  # noqa: T201 - the command's output
-    return 0
 
 
 @contextmanager

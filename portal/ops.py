@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from portal import access, db
 from portal.installation import VERSION, here
-from registry import jobs, schema
+from registry import jobs, revisions
 from registry.errors import Unavailable
 from registry.orm.job import Job, JobState
 
@@ -74,7 +74,7 @@ def _require_schema() -> None:
     """
     if current_app.extensions.get("countersign-schema"):
         return
-    if not schema.is_current(here().database):
+    if not revisions.is_current(here().database):
         raise Unavailable(
             "the database is not at the revision this release needs",
             hint="An operator runs: flask --app wsgi registry db upgrade",

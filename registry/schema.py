@@ -4,8 +4,6 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from registry import approvals
 from registry.db import Database
@@ -28,10 +26,3 @@ def upgrade(database: Database) -> None:
         connection.commit()
     with database.write() as session:
         approvals.lay_standard_policy(session)
-
-
-def is_current(database: Database) -> bool:
-    """Whether the tables are at the newest revision: a portal refuses to serve an older one."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    with database.engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision() == head

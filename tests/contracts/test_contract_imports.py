@@ -20,11 +20,21 @@ def test_the_contracts_of_the_import_linter_hold():
     assert " 0 broken" in done.stdout
 
 
-def test_the_web_process_loads_no_model_library_and_no_engine():
-    """Not by any road: also not through something it imports."""
-    program = f"import sys, portal.api, portal.cli; print([name for name in {HEAVY!r} if name in sys.modules])"
+def _loaded(names: tuple[str, ...], program: str) -> str:
+    """Which of ``names`` a new interpreter holds after ``program``."""
+    asked = f"{program}; import sys; print([name for name in {names!r} if name in sys.modules])"
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "[]"
+    return done.stdout.strip()
+
+
+def test_the_web_process_loads_no_model_library_and_no_engine():
+    """Not by any road: also not through something it imports."""
+    assert _loaded(HEAVY, "import portal.api, portal.cli") == "[]"
+
+
+def test_an_image_is_started_without_what_bakes_it():
+    """The validator of bills of materials and the migrations take half a second, for which the image would wait."""
+    assert _loaded(("cyclonedx", "jsonschema", "alembic", "flask"), "import builders.__main__, builders.run") == "[]"

@@ -12,7 +12,7 @@ import structlog
 from flask import Flask
 
 from portal import create_app, logs
-from registry import schema
+from registry import revisions
 from registry.db import Database
 from registry.settings import Settings
 from tests.portal.conftest import Browser
@@ -49,7 +49,7 @@ def test_no_page_before_the_tables_are_there(bare: Flask) -> None:
 
 def test_development_brings_its_own_database_up_to_date(settings: Settings) -> None:
     app = create_app(settings)
-    assert schema.is_current(app.extensions["countersign"].database)
+    assert revisions.is_current(app.extensions["countersign"].database)
     app.extensions["countersign"].database.close()
 
 
