@@ -1,5 +1,6 @@
 """Real images for the serving tests: models trained here, sealed here, started as an image is started."""
 
+import compileall
 import contextlib
 import dataclasses
 import json
@@ -14,6 +15,7 @@ import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from py_compile import PycInvalidationMode
 
 import joblib
 import numpy as np
@@ -265,6 +267,7 @@ def copy_app(target):
         for source in (REPOSITORY / package).glob("*.py"):
             shutil.copy(source, target / package)
     (target / "serving" / "start.py").rename(target / "start.py")
+    compileall.compile_dir(target, quiet=1, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)  # as the builder does
 
 
 def write_model(base, ref, trained, environment, *, sealed_rows):
