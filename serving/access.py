@@ -63,14 +63,15 @@ class Access:
         if self._tracer is not None:
             self._tracer.end(call, status)
         if self._log.enabled("info"):
-            self._log.info(
-                "request",
-                request_id=call.id,
-                trace_id=call.trace.id if call.trace else None,
-                transport=call.transport,
-                route=call.version.route if call.version else None,
-                version=call.version.name if call.version else None,
-                status=status,
-                rows=call.rows,
-                ms=round(1000 * (time.perf_counter() - call.started), 3),
-            )
+            version = call.version
+            told = {
+                "request_id": call.id,
+                "trace_id": call.trace.id if call.trace else None,
+                "transport": call.transport,
+                "route": version.route if version else None,
+                "version": version.name if version else None,
+                "status": status,
+                "rows": call.rows,
+                "ms": round(1000 * (time.perf_counter() - call.started), 3),
+            }
+            self._log.write("info", "request", told)

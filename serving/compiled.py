@@ -10,7 +10,7 @@ from serving.predictor import Batch
 from serving.tensors import Tensor
 
 ROWS_HERE = 256  # of numbers or categories; more are computed beside the event loop, which goes on meanwhile
-TEXTS_HERE = 16  # texts take longer
+TEXT_HERE = 16 * 1024  # bytes of text, likewise
 
 
 class CompiledModel:
@@ -21,7 +21,7 @@ class CompiledModel:
     def __init__(self, ref: str, folder: Path, *, of_text: bool, log: Log) -> None:
         self._ref = ref
         self._folder = folder
-        self._rows_here = TEXTS_HERE if of_text else ROWS_HERE
+        self._of_text = of_text
         self._log = log
         self._form: forms.Form | None = None
 
@@ -44,7 +44,7 @@ class CompiledModel:
         """Nothing runs between batches."""
 
     async def predict(self, batch: Batch) -> list[Tensor]:
-        if batch.rows > self._rows_here:
+        if len(batch.inputs[0].data) > TEXT_HERE if self._of_text else batch.rows > ROWS_HERE:
             return await asyncio.to_thread(self._answer, batch)
         return self._answer(batch)
 

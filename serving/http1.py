@@ -389,10 +389,10 @@ class Connection(asyncio.Protocol):
         call = exchange.identify(self._http.access)
         if exchange.method not in ("GET", "HEAD"):  # probes and scrapes come all day and say nothing
             self._http.access.answered(call, response.status)
+        size = response.size
         head = [
             _STATUS_LINES[response.status],
-            b"content-length: %d\r\ndate: %s\r\nx-request-id: %s\r\n"
-            % (response.size, self._http.date, call.id.encode()),
+            b"content-length: %d\r\ndate: %s\r\nx-request-id: %s\r\n" % (size, self._http.date, call.id.encode()),
             *(b"%s: %s\r\n" % header for header in response.headers),
         ]
         if call.trace is not None:
@@ -405,7 +405,7 @@ class Connection(asyncio.Protocol):
             head.append(b"connection: keep-alive\r\n")
         body = () if exchange.method == "HEAD" else response.body
         head.append(b"\r\n")
-        if response.size <= JOINED:
+        if size <= JOINED:
             exchange.parts = [b"".join([*head, *body])]
         else:
             exchange.parts = [b"".join(head), *body]

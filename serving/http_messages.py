@@ -1,5 +1,6 @@
 """Requests and responses, apart from how a connection carries them."""
 
+import functools
 import zlib
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ JSON = b"application/json"
 COMPRESSED_FROM = 1024  # bytes of a body: below, its headers weigh as much
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as a Tensor
 class Request:
     """A whole request. ``target`` is the path with its query, still percent-encoded; header names are lower case."""
 
@@ -24,7 +25,7 @@ class Request:
     call: Call
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Response:
     """``headers`` besides the length, the date and the request id."""
 
@@ -34,7 +35,7 @@ class Response:
 
     @property
     def size(self) -> int:
-        return sum(len(part) for part in self.body)
+        return sum(map(len, self.body))
 
 
 def error_response(error: ServingError) -> Response:
@@ -74,6 +75,7 @@ def decompress(body: bytes, encoding: bytes, limit: int) -> bytes:
     return data
 
 
+@functools.lru_cache(64)  # clients send the same few
 def accepted_encoding(header: bytes) -> bytes | None:
     """The first of gzip and deflate that an Accept-Encoding takes; None when it takes neither."""
     for item in header.lower().split(b","):

@@ -34,7 +34,7 @@ LARGE = 256 * 1024  # bytes; what is larger leaves the event loop while it is re
 CONTENT_TYPES = ("np", "pd", "str", "base64", "datetime")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # as a Tensor
 class GivenInput:
     """An input as it came: either ``values`` (JSON or typed contents) or ``raw`` (binary), not checked against anything.
 
@@ -50,7 +50,7 @@ class GivenInput:
     content_type: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class InferRequest:
     """One inference request. ``outputs`` empty means all the model has.
 
@@ -65,7 +65,7 @@ class InferRequest:
 
     async def bind(self, signature: Signature) -> Batch:
         """See `bind` below. Large binary tensors are checked in a thread: numpy lets the event loop go on."""
-        if sum(len(item.raw or ()) for item in self.inputs) > LARGE:
+        if sum([len(item.raw) for item in self.inputs if item.raw is not None]) > LARGE:
             return await asyncio.to_thread(bind, signature, self)
         return bind(signature, self)
 
@@ -83,7 +83,7 @@ class Request(Protocol):
         """See `bind` below."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class InferResponse:
     """The answer, and which version gave it."""
 
@@ -187,8 +187,8 @@ def _encode(expected: Input, given: GivenInput, datatype: str, shape: tuple[int,
         values = _from_base64(given)
     elif given.raw is not None:
         return from_raw(expected.name, datatype, shape, given.raw)
-    # A wrong datatype is told before the values are judged by it.
-    convert(Tensor(expected.name, datatype, (0,), b""), expected.datatype)
+    if datatype != expected.datatype:  # a wrong one is told before the values are judged by it
+        convert(Tensor(expected.name, datatype, (0,), b""), expected.datatype)
     if given.content_type == "csv":
         values = read_text(expected.datatype, given.values or [], nullable=expected.nullable)
     elif datatype != expected.datatype and None in (values or ()):

@@ -10,8 +10,10 @@ from serving.errors import BadRequest
 from serving.messages import CONTENT_TYPES, GivenInput, InferRequest, InferResponse
 from serving.tensors import DTYPES, Buffer, Tensor, describe, to_strings
 
+_NONE: dict[str, Any] = {}  # where a message says nothing; never written to
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)  # as a Tensor
 class Form:
     """How the client wants its outputs: ``binary`` for those that ``named`` does not list."""
 
@@ -36,12 +38,12 @@ def parse(body: bytes, head_length: int | None) -> tuple[InferRequest, Form]:
     given = message.get("inputs")
     if not isinstance(given, list) or not given:
         raise BadRequest(f"inputs is {_seen(message, 'inputs')}, expected an array with an object for each input")
-    parameters = _object(message.get("parameters", {}), "parameters")
+    parameters = _object(message.get("parameters", _NONE), "parameters")
     frame = _content_type(parameters, "parameters") == "pd"
     inputs = []
     start = 0
     for place, item in enumerate(given):
-        made, start = _input(_object(item, f"inputs[{place}]"), f"inputs[{place}]", tail, start)
+        made, start = _input(_object(item, "inputs[{}]", place), place, tail, start)
         inputs.append(made)
     if tail is not None and start != len(tail):
         raise BadRequest(f"{len(tail)} bytes follow the JSON, but the inputs' binary_data_size add up to {start}")
@@ -88,9 +90,10 @@ def _json(text: memoryview) -> Any:
         raise BadRequest(f"the body is not JSON: {error}") from None
 
 
-def _object(value: Any, place: str) -> dict[str, Any]:
+def _object(value: Any, place: str, *where: object) -> dict[str, Any]:
+    """:param place: with a ``{}`` for each of ``where``, written out only when it is told."""
     if not isinstance(value, dict):
-        raise BadRequest(f"{place} is {describe(value)}, expected an object")
+        raise BadRequest(f"{place.format(*where)} is {describe(value)}, expected an object")
     return value
 
 
@@ -98,17 +101,17 @@ def _seen(item: dict[str, Any], key: str) -> str:
     return describe(item[key]) if key in item else "missing"
 
 
-def _input(item: dict[str, Any], place: str, tail: memoryview | None, start: int) -> tuple[GivenInput, int]:
+def _input(item: dict[str, Any], place: int, tail: memoryview | None, start: int) -> tuple[GivenInput, int]:
     name, datatype, shape = item.get("name"), item.get("datatype"), item.get("shape")
     if not isinstance(name, str):
-        raise BadRequest(f"{place}.name is {_seen(item, 'name')}, expected the name of an input")
+        raise BadRequest(f"inputs[{place}].name is {_seen(item, 'name')}, expected the name of an input")
     if not isinstance(datatype, str):
         raise BadRequest(f'input "{name}": datatype is {_seen(item, "datatype")}, expected a string such as FP64')
     if not isinstance(shape, list) or not all(type(axis) is int and axis >= 0 for axis in shape):
         raise BadRequest(f'input "{name}": shape is {_seen(item, "shape")}, expected an array of sizes such as [1, 4]')
-    parameters = _object(item.get("parameters", {}), f'input "{name}": parameters')
+    parameters = _object(item.get("parameters", _NONE), 'input "{}": parameters', name)
     size = parameters.get("binary_data_size")
-    content_type = _content_type(parameters, f'input "{name}"')
+    content_type = _content_type(parameters, 'input "{}"', name)
     if size is None:
         if "data" not in item:
             raise BadRequest(f'input "{name}": data is missing')
@@ -127,12 +130,12 @@ def _input(item: dict[str, Any], place: str, tail: memoryview | None, start: int
     return GivenInput(name, datatype, tuple(shape), raw=tail[start:end], content_type=content_type), end
 
 
-def _content_type(parameters: dict[str, Any], place: str) -> str | None:
-    """What MLServer's clients say of a request or an input."""
+def _content_type(parameters: dict[str, Any], place: str, *where: object) -> str | None:
+    """What MLServer's clients say of a request or an input; ``place`` as in `_object`."""
     given = parameters.get("content_type")
     if given is not None and given not in CONTENT_TYPES:
         known = ", ".join(CONTENT_TYPES)
-        raise BadRequest(f"{place}: content_type is {describe(given)}, expected one of {known}")
+        raise BadRequest(f"{place.format(*where)}: content_type is {describe(given)}, expected one of {known}")
     return given
 
 
@@ -142,11 +145,11 @@ def _outputs(value: Any, *, binary: bool) -> tuple[tuple[str, ...], Form]:
     names = []
     named = {}
     for place, item in enumerate(value):
-        name = _object(item, f"outputs[{place}]").get("name")
+        name = _object(item, "outputs[{}]", place).get("name")
         if not isinstance(name, str):
             raise BadRequest(f"outputs[{place}].name is {_seen(item, 'name')}, expected the name of an output")
         names.append(name)
-        wish = _object(item.get("parameters", {}), f'output "{name}": parameters').get("binary_data")
+        wish = _object(item.get("parameters", _NONE), 'output "{}": parameters', name).get("binary_data")
         if wish is not None:
             named[name] = wish is True
     return tuple(names), Form(binary, named)

@@ -6,7 +6,7 @@ from typing import Protocol
 from serving.tensors import Tensor
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # as a Tensor
 class Batch:
     """Rows for one model.
 

@@ -1,6 +1,7 @@
 """Routes of the REST side: which request means what. Whatever they mean is the service's business."""
 
 import functools
+from dataclasses import replace
 from typing import Any, Literal
 from urllib.parse import parse_qs, unquote
 
@@ -17,7 +18,7 @@ from serving.service import Service
 from serving.settings import Settings
 from serving.wire import ARROW, BINARY, JSON, MEDIA, Wanted, parse, render
 
-ADDRESSES = 64  # that are kept taken apart: clients ask the same few, and one has at most the size of a head
+ADDRESSES = 64  # that are kept taken apart, with their headers: clients ask the same few, and one has at most the size of a head
 
 
 class Rest:
@@ -91,19 +92,11 @@ class Rest:
 
     def _wanted(self, request: Request, kind: Literal["oip", "mlflow"]) -> Wanted:
         """How the body came and the answer is to go, as the headers and the address say."""
-        given = request.headers.get(b"content-type", JSON).partition(b";")[0].strip().lower()
-        if kind == "mlflow" and given not in (JSON, *MEDIA):
-            known = ", ".join(name.decode() for name in (JSON, *MEDIA))
-            raise BadEncoding(f"Content-Type {given.decode('latin-1')!r} is unknown here; {known} are taken")
-        arrow = ARROW in request.headers.get(b"accept", b"").lower()
-        return Wanted(
-            MEDIA.get(given, kind),
-            "arrow" if arrow else kind,
-            _head_length(request) if kind == "oip" and given not in MEDIA else None,
-            ("predict",) if kind == "mlflow" else _address(request.target)[1],
-            self._settings.max_rows,
-            self._settings.max_body,
-        )
+        headers, most = request.headers, (self._settings.max_rows, self._settings.max_body)
+        wanted = _wanted(kind, headers.get(b"content-type", JSON), headers.get(b"accept", b""), request.target, *most)
+        if wanted.kind == "oip" and (text := headers.get(b"inference-header-content-length")) is not None:
+            return replace(wanted, head_length=_head_length(text))
+        return wanted
 
     def _repository(self, request: Request, path: list[str]) -> Response:
         _expect(request, "POST")
@@ -127,6 +120,23 @@ def _address(target: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(unquote(part) for part in path.strip("/").split("/")), tuple(filter(None, outputs.split(",")))
 
 
+@functools.lru_cache(ADDRESSES)
+def _wanted(
+    kind: Literal["oip", "mlflow"], content_type: bytes, accept: bytes, target: str, max_rows: int, max_body: int
+) -> Wanted:
+    given = content_type.partition(b";")[0].strip().lower()
+    if kind == "mlflow" and given not in (JSON, *MEDIA):
+        known = ", ".join(name.decode() for name in (JSON, *MEDIA))
+        raise BadEncoding(f"Content-Type {given.decode('latin-1')!r} is unknown here; {known} are taken")
+    return Wanted(
+        MEDIA.get(given, kind),
+        "arrow" if ARROW in accept.lower() else kind,
+        outputs=("predict",) if kind == "mlflow" else _address(target)[1],
+        max_rows=max_rows,
+        max_bytes=max_body,
+    )
+
+
 def routing_key(header: bytes | str | None, parameters: dict[str, Any]) -> str | None:
     """What keeps a caller on one version: the header, else the request's parameter.
 
@@ -142,10 +152,7 @@ def routing_key(header: bytes | str | None, parameters: dict[str, Any]) -> str |
     raise BadRequest("the parameter routing_key is neither a string nor an integer")
 
 
-def _head_length(request: Request) -> int | None:
-    text = request.headers.get(b"inference-header-content-length")
-    if text is None:
-        return None
+def _head_length(text: bytes) -> int:
     if not text.isdigit():
         raise BadRequest("the header Inference-Header-Content-Length is not a number of bytes")
     return int(text)

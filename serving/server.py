@@ -65,6 +65,7 @@ async def run(image: Sealed, settings: Settings, address: Address, log: Log) -> 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: _log_fault(log, context))
+    log.gather(loop.call_soon)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     server = Server(image, settings, log)
@@ -82,7 +83,9 @@ async def run(image: Sealed, settings: Settings, address: Address, log: Log) -> 
         await server.drain()
     finally:
         await server.close()
+        log.flush()
     log.info("stopped")
+    log.flush()
 
 
 class Server:

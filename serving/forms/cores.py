@@ -36,10 +36,7 @@ class Linear:
         return np.asarray(matrix @ self._coef + self._intercept)
 
     def of_text(self, text: Text, inputs: Sequence[Tensor]) -> Array:
-        scores = np.empty((inputs[0].shape[0], len(self._intercept)))
-        for row, (places, weights) in enumerate(text.rows(inputs)):
-            scores[row] = weights @ self._coef[places] + self._intercept
-        return scores
+        return np.asarray(sum(terms.times(self._coef) for terms in text(inputs)) + self._intercept)
 
 
 class Centres(Linear):
@@ -49,11 +46,9 @@ class Centres(Linear):
         return np.column_stack([super().of_matrix(matrix), (matrix**2).sum(axis=1)])
 
     def of_text(self, text: Text, inputs: Sequence[Tensor]) -> Array:
-        scores = np.empty((inputs[0].shape[0], len(self._intercept) + 1))
-        for row, (places, weights) in enumerate(text.rows(inputs)):
-            scores[row, :-1] = weights @ self._coef[places] + self._intercept
-            scores[row, -1] = weights @ weights
-        return scores
+        found = text(inputs)
+        scores = sum(terms.times(self._coef) for terms in found) + self._intercept
+        return np.column_stack([scores, sum(terms.squares() for terms in found)])
 
 
 class Kernel:

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,27 +14,71 @@ from serving.tensors import Tensor, to_strings
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 _SPACES = re.compile(r"\s\s+")
+TOGETHER = 4096  # terms whose rows are gathered at once: some MB at most, however many texts came
+
+
+@dataclass(slots=True)
+class Terms:
+    """The terms of some texts, one text after the other.
+
+    :param places: of each term in the core's arrays.
+    :param weights: of each term in its text.
+    :param counts: how many terms each text has.
+    """
+
+    places: Array
+    weights: Array
+    counts: Array
+
+    def times(self, matrix: Array) -> Array:
+        """For each text the sum of its terms' rows of ``matrix`` [terms known, k], each times its weight."""
+        if len(self.counts) == 1:
+            return np.asarray(self.weights @ matrix[self.places])[None]
+        sums = np.zeros((len(self.counts), matrix.shape[1]))
+        ends = self.counts.cumsum()
+        first = 0
+        while first < len(ends):
+            start = ends[first] - self.counts[first]
+            last = max(first + 1, int(ends.searchsorted(start + TOGETHER, side="right")))
+            part = matrix[self.places[start : ends[last - 1]]]
+            part *= self.weights[start : ends[last - 1], None]
+            sums[first:last] = _sums(part, self.counts[first:last])
+            first = last
+        return sums
+
+    def squares(self) -> Array:
+        """The sum of the squared weights of each text."""
+        return _sums(self.weights**2, self.counts)
+
+
+def _sums(values: Array, counts: Array) -> Array:
+    """The sums of ``counts[0]`` of the values, of the ``counts[1]`` after them, and so on; 0 of none."""
+    if len(counts) == 1:
+        return np.asarray(values.sum(axis=0, keepdims=True))
+    sums = np.zeros((len(counts), *values.shape[1:]))
+    some = counts > 0
+    if len(values):
+        sums[some] = np.add.reduceat(values, (counts.cumsum() - counts)[some], axis=0)
+    return sums
 
 
 class Text:
-    """Vectorizers side by side; a row comes out as the places and weights of the terms it has."""
+    """Vectorizers side by side."""
 
     def __init__(self, spec: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
         self._vectorizers = [Vectorizer(item, arrays) for item in spec["vectorizers"]]
 
-    def rows(self, inputs: Sequence[Tensor]) -> Iterator[tuple[list[int], Array]]:
-        """Per text: places of its terms in the core's arrays, and their weights.
+    def __call__(self, inputs: Sequence[Tensor]) -> list[Terms]:
+        """What each vectorizer finds.
 
         :raises RowsNotTaken: a text is missing.
         """
+        texts: list[str] = []
         for text in to_strings(inputs[0]):
             if text is None:
                 raise RowsNotTaken("a text is missing, and this model takes no missing texts")
-            if len(self._vectorizers) == 1:
-                yield self._vectorizers[0](text)
-                continue
-            parts = [vectorizer(text) for vectorizer in self._vectorizers]
-            yield [place for places, _ in parts for place in places], np.concatenate([weights for _, weights in parts])
+            texts.append(text)
+        return [vectorizer(texts) for vectorizer in self._vectorizers]
 
 
 class Vectorizer:
@@ -56,29 +101,35 @@ class Vectorizer:
         }
         self._analyze = analyzers[spec["analyzer"]]
 
-    def __call__(self, text: str) -> tuple[list[int], Array]:
-        if self._lowercase:
-            text = text.lower()
-        if self._accents is not None:
-            text = self._accents(text)
+    def __call__(self, texts: Sequence[str]) -> Terms:
         known = self._terms
-        counts = Counter([known[term] for term in self._analyze(text) if term in known])
-        places = list(counts)
-        if self._binary:
-            weights = np.ones(len(places))
-        else:
-            weights = np.fromiter(counts.values(), dtype=np.float64, count=len(places))
+        places: list[int] = []
+        times: list[int] = []
+        counts = []
+        for text in texts:
+            if self._lowercase:
+                text = text.lower()  # noqa: PLW2901
+            if self._accents is not None:
+                text = self._accents(text)  # noqa: PLW2901
+            found = Counter([known[term] for term in self._analyze(text) if term in known])
+            places += found
+            times += found.values()
+            counts.append(len(found))
+        weights = np.ones(len(places)) if self._binary else np.array(times, dtype=np.float64)
         if self._sublinear:
             weights = np.log(weights) + 1.0
+        terms = Terms(np.array(places, dtype=np.intp), weights, np.array(counts, dtype=np.intp))
         if self._idf is not None:
-            weights = weights * self._idf[places]
-        if self._norm is not None and places:
-            size = np.sqrt(weights @ weights) if self._norm == "l2" else np.abs(weights).sum()
-            if size > 0.0:
-                weights = weights / size
+            weights *= self._idf[terms.places]
+        if self._norm is not None:
+            sizes = np.sqrt(terms.squares()) if self._norm == "l2" else _sums(np.abs(weights), terms.counts)
+            sizes[sizes == 0.0] = 1.0
+            weights /= sizes.repeat(terms.counts)
         if self._factor != 1.0:
-            weights = weights * self._factor
-        return ([place + self._offset for place in places] if self._offset else places), weights
+            weights *= self._factor
+        if self._offset:
+            terms.places += self._offset
+        return terms
 
     def _words(self, text: str) -> list[str]:
         assert self._find is not None

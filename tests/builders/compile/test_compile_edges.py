@@ -7,6 +7,7 @@ import pytest
 
 from builders.compile import edges, pipelines
 from serving.forms import links
+from serving.forms import text as text_stage
 from serving.forms.text import Vectorizer
 
 MATRIX = {"layout": "matrix", "inputs": [{"name": "input", "datatype": "FP64", "nullable": True, "shape": [-1, 2]}]}
@@ -66,10 +67,41 @@ def test_vectorizers_find_the_terms_scikit_learn_finds(analyzer, text):
         "token_pattern": original.token_pattern if analyzer == "word" else None,
         "analyzer": analyzer,
     }
-    places, weights = Vectorizer(spec, {})(text)
-    found = dict(zip((terms[place] for place in places), weights, strict=True))
+    made = Vectorizer(spec, {})([text])
+    found = dict(zip((terms[place] for place in made.places), made.weights, strict=True))
     expected = {term: float(original.build_analyzer()(text).count(term)) for term in terms}
     assert found == expected
+
+
+@pytest.mark.parametrize("together", [1, 3, 4096])
+@pytest.mark.parametrize("norm", ["l1", "l2", None])
+def test_texts_come_out_together_as_each_alone(monkeypatch, together, norm):
+    """Also those without a known term, at the ends and in the middle, and however many terms are gathered at once."""
+    monkeypatch.setattr(text_stage, "TOGETHER", together)
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    texts = ["", "lost card lost", "nothing known here", "card", "card app crash app app", ""]
+    original = TfidfVectorizer(vocabulary=["app", "card", "crash", "lost"], norm=norm, sublinear_tf=True).fit(texts)
+    spec = {
+        "terms": ["app", "card", "crash", "lost"],
+        "offset": 0,
+        "idf": "idf",
+        "binary": False,
+        "sublinear": True,
+        "norm": norm,
+        "factor": 1.0,
+        "lowercase": True,
+        "strip_accents": None,
+        "ngram_range": [1, 1],
+        "stop_words": [],
+        "token_pattern": original.token_pattern,
+        "analyzer": "word",
+    }
+    vectorizer = Vectorizer(spec, {"idf": original.idf_})
+    matrix = np.arange(12.0).reshape(4, 3)
+    expected = original.transform(texts) @ matrix
+    np.testing.assert_allclose(vectorizer(texts).times(matrix), expected, rtol=1e-12)
+    np.testing.assert_allclose(np.vstack([vectorizer([text]).times(matrix) for text in texts]), expected, rtol=1e-12)
 
 
 def test_links_at_their_ends():
