@@ -40,6 +40,7 @@ class GivenInput:
 
     :param datatype: empty when the form has none: the signature's then holds.
     :param content_type: what the sender says of the values, see `CONTENT_TYPES`; `csv` for text that a table file holds.
+    :param plain: no value is true or false.
     """
 
     name: str
@@ -48,6 +49,7 @@ class GivenInput:
     values: list[Any] | None = None
     raw: Buffer | None = None
     content_type: str | None = None
+    plain: bool = False
 
 
 @dataclass(slots=True)
@@ -193,7 +195,8 @@ def _encode(expected: Input, given: GivenInput, datatype: str, shape: tuple[int,
         values = read_text(expected.datatype, given.values or [], nullable=expected.nullable)
     elif datatype != expected.datatype and None in (values or ()):
         datatype = expected.datatype  # integers of which some are missing, where the model takes floats
-    return from_values(expected.name, datatype, shape, _flat_column(given, values), nullable=expected.nullable)
+    values = _flat_column(given, values)
+    return from_values(expected.name, datatype, shape, values, nullable=expected.nullable, plain=given.plain)
 
 
 def _from_base64(given: GivenInput) -> list[Any]:

@@ -10,6 +10,8 @@ from serving.errors import BadRequest
 from serving.messages import CONTENT_TYPES, GivenInput, InferRequest, InferResponse
 from serving.tensors import DTYPES, Buffer, Tensor, describe, to_strings
 
+LONG = 16 * 1024  # bytes of a body; in a shorter one values are sooner looked at one by one
+LETTERS = 100  # a body with more of one letter is of texts: its values are looked at, too
 _NONE: dict[str, Any] = {}  # where a message says nothing; never written to
 
 
@@ -40,10 +42,12 @@ def parse(body: bytes, head_length: int | None) -> tuple[InferRequest, Form]:
         raise BadRequest(f"inputs is {_seen(message, 'inputs')}, expected an array with an object for each input")
     parameters = _object(message.get("parameters", _NONE), "parameters")
     frame = _content_type(parameters, "parameters") == "pd"
+    plain = len(view) > LONG and _is_plain(body)
     inputs = []
     start = 0
     for place, item in enumerate(given):
         made, start = _input(_object(item, "inputs[{}]", place), place, tail, start)
+        made.plain = plain
         inputs.append(made)
     if tail is not None and start != len(tail):
         raise BadRequest(f"{len(tail)} bytes follow the JSON, but the inputs' binary_data_size add up to {start}")
@@ -88,6 +92,21 @@ def _json(text: memoryview) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"the body is not JSON: {error}") from None
+
+
+def _is_plain(body: bytes) -> bool:
+    """Whether ``body`` surely has no `true` and no `false`. Numbers have neither first letter: looking for one is fast."""
+    for letter, word in ((b"t", b"true"), (b"f", b"false")):
+        start = -1
+        for _ in range(LETTERS):
+            start = body.find(letter, start + 1)
+            if start < 0:
+                break
+            if body.startswith(word, start):
+                return False
+        else:
+            return False
+    return True
 
 
 def _object(value: Any, place: str, *where: object) -> dict[str, Any]:

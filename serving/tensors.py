@@ -40,7 +40,8 @@ _TYPES: dict[str, frozenset[type]] = {
     "INT32": frozenset({int}),
     "FP64": frozenset({int, float}),
 }
-FEW = 256  # elements: numpy takes longer than the elements do
+FEW = 256  # elements: numpy takes longer to begin than they take
+PACKED = 65_536  # elements that are packed at once: `struct` takes half of numpy's time, and a pointer's room for each
 _LENGTH = struct.Struct("<I")
 _ZONE_NAME = re.compile(r"\[!?([A-Za-z][A-Za-z0-9_+/-]{1,63})\]$")
 _SUCH = {
@@ -70,17 +71,20 @@ class Tensor:
         return math.prod(self.shape)
 
 
-def from_values(name: str, datatype: str, shape: tuple[int, ...], values: Any, *, nullable: bool = False) -> Tensor:
+def from_values(
+    name: str, datatype: str, shape: tuple[int, ...], values: Any, *, nullable: bool = False, plain: bool = False
+) -> Tensor:
     """Encode JSON values, flat or nested as ``shape``.
 
     :param nullable: ``None`` may stand for a missing value.
+    :param plain: none of them is true or false, which Python takes for 1 and 0: numbers need not be told from them.
     :raises TensorError: a value, the nesting or the count of values does not fit.
     """
     if not isinstance(values, list):
         raise TensorError(f"data is {describe(values)}, expected an array")
     if datatype == "BYTES":
         return _from_strings(name, shape, values, nullable=nullable)
-    if len(values) <= FEW and (packed := _pack_few(datatype, shape, values)) is not None:
+    if (packed := _pack(datatype, shape, values, plain=plain)) is not None:
         return Tensor(name, datatype, shape, packed)
     nulls = _check_types(datatype, values, nullable=nullable)
     if nulls and datatype == "BOOL":
@@ -97,15 +101,19 @@ def from_values(name: str, datatype: str, shape: tuple[int, ...], values: Any, *
     return Tensor(name, datatype, shape, array.tobytes(), nulls if datatype == "BOOL" else ())
 
 
-def _pack_few(datatype: str, shape: tuple[int, ...], values: list[Any]) -> bytes | None:
-    """The wire form of a flat row or column of plain numbers; None for all else, which the longer way takes or refuses."""
-    if len(shape) == 2 and shape[0] == len(values) == 1 and type(values[0]) is list:
-        values = values[0]
-    types = _TYPES.get(datatype)
-    if types is None or len(values) != math.prod(shape) or not types.issuperset(map(type, values)):
+def _pack(datatype: str, shape: tuple[int, ...], values: list[Any], *, plain: bool) -> bytes | None:
+    """The wire form of plain numbers, flat or in rows; None for all else, which the longer way takes or refuses."""
+    types, count = _TYPES.get(datatype), math.prod(shape)
+    if types is None or count > PACKED:
+        return None
+    if len(shape) == 2 and len(values) == shape[0] and set(map(type, values)) == {list}:
+        if set(map(len, values)) != {shape[1]}:
+            return None
+        values = values[0] if len(values) == 1 else list(chain.from_iterable(values))
+    if len(values) != count or not (plain or types.issuperset(map(type, values))):
         return None
     try:
-        return struct.pack(f"<{len(values)}{_PACKED[datatype]}", *values)
+        return struct.pack(f"<{count}{_PACKED[datatype]}", *values)
     except (struct.error, OverflowError):
         return None
 

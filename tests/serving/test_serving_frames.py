@@ -19,7 +19,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from serving import tensors
+from formats.signature import Input, Signature
+from serving import helper, messages, tensors, wire
+from serving.errors import BadRequest
 
 ARROW = "application/vnd.apache.arrow.stream"
 PARQUET = "application/vnd.apache.parquet"
@@ -271,6 +273,40 @@ def test_large_bodies_are_read_beside_the_event_loop(server, frame):
     assert squeezed.json()["outputs"] == response.json()["outputs"]
     refused = send(server, "/v2/models/nothing/infer", body)
     assert (refused.status_code, "no model" in refused.text) == (404, True)
+
+
+def _json(values, shape, datatype="FP64"):
+    item = {"name": "x", "shape": shape, "datatype": datatype, "data": values}
+    return json.dumps({"inputs": [item]}).encode()
+
+
+def test_which_bodies_are_read_beside_the_event_loop():
+    """A thousand rows of thirty numbers are not; what is larger, denser, or of texts is."""
+    oip = wire.Wanted("oip", "oip")
+    rows = _json([[0.1234567890123456] * 30] * 1000, [1000, 30])
+    assert 256 * 1024 < len(rows) < 640 * 1024
+    assert not helper.is_far(oip, rows)
+    assert helper.is_far(oip, _json([[0.1234567890123456] * 30] * 1500, [1500, 30]))
+    assert helper.is_far(oip, _json([1] * 100_000, [100_000]))
+    assert helper.is_far(oip, _json(["a card was lost"] * 20_000, [20_000], "BYTES"))
+    assert helper.is_far(wire.Wanted("csv", "oip"), rows)
+
+
+@pytest.mark.parametrize("word", [True, False])
+def test_a_boolean_among_many_numbers_is_named(word):
+    values = [0.25] * 5_000
+    parsed, _ = wire.parse(wire.Wanted("oip", "oip"), _json(values, [5_000]))
+    assert parsed.inputs[0].plain
+    values[4_321] = word
+    parsed, _ = wire.parse(wire.Wanted("oip", "oip"), _json(values, [5_000]))
+    signature = Signature("matrix", (Input("x", "FP64", (-1,), nullable=False),), ())
+    with pytest.raises(BadRequest, match=rf"element 4321 is {str(word).lower()}, expected a number"):
+        messages.bind(signature, parsed)
+
+
+def test_texts_with_every_letter_are_not_taken_for_numbers():
+    parsed, _ = wire.parse(wire.Wanted("oip", "oip"), _json(["that fits"] * 5_000, [5_000], "BYTES"))
+    assert not parsed.inputs[0].plain
 
 
 # --- What MLServer's clients send

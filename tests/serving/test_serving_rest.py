@@ -130,7 +130,9 @@ def test_the_answer_names_who_answered(server, image):
     assert message["parameters"] == {"release_digest": image.manifest.models[1].release_digest}
     assert response.headers["x-model-version"] == "2"
     assert response.headers["x-request-id"] == "my-id.1"
-    (event,) = [event for event in server.events("request") if event["request_id"] == "my-id.1"]
+    (event,) = si.wait_for(
+        lambda: [event for event in server.events("request") if event["request_id"] == "my-id.1"], "its line"
+    )
     assert (event["route"], event["version"], event["status"], event["rows"]) == ("feedback", "2", 200, 1)
 
 

@@ -162,3 +162,29 @@ def test_elements_are_views_of_the_data():
     data = tensors.join_elements([b"abc"])
     (element,) = elements_of(data)
     assert element.obj is data
+
+
+@pytest.mark.parametrize(
+    ("datatype", "shape", "values"),
+    [
+        ("FP64", (3,), [1, 2.5, -0.0]),
+        ("FP64", (1, 3), [1.5, 2, 3]),
+        ("FP64", (2, 2), [[1, 2], [3, 4.5]]),
+        ("INT64", (2, 2), [[1, -2], [2**63 - 1, -(2**63)]]),
+        ("INT32", (2,), [2**31 - 1, -(2**31)]),
+    ],
+)
+@pytest.mark.parametrize("plain", [True, False])
+def test_numbers_that_are_packed_are_those_numpy_would_make(datatype, shape, values, plain):
+    made = from_values("x", datatype, shape, values, plain=plain)
+    assert made.data == np.array(values, dtype=tensors.DTYPES[datatype]).tobytes()
+    assert made.shape == shape
+
+
+@pytest.mark.parametrize(
+    ("datatype", "values"),
+    [("INT64", [1, 2.0]), ("INT64", [2**63]), ("FP64", [10**400]), ("FP64", ["1"]), ("INT64", [1, [2]])],
+)
+def test_what_cannot_be_packed_is_refused_with_its_reason_though_it_is_said_to_be_plain(datatype, values):
+    with pytest.raises(TensorError):
+        from_values("x", datatype, (len(values),), values, plain=True)

@@ -136,14 +136,15 @@ def infer_grpc(running, traceparent):
         return dict(call.initial_metadata())["traceparent"]
 
 
+def transports(running):
+    return {event["transport"] for event in running.events("request") if event.get("trace_id") == TRACE}
+
+
 def test_answers_and_log_lines_carry_the_context(server):
     answer = server.infer("feedback", si.text_input("my card"), headers={"traceparent": SAMPLED})
     assert answer.headers["traceparent"] == SAMPLED
     assert infer_grpc(server, UNSAMPLED) == UNSAMPLED
-    assert {event["transport"] for event in server.events("request") if event.get("trace_id") == TRACE} == {
-        "rest",
-        "grpc",
-    }
+    si.wait_for(lambda: transports(server) == {"rest", "grpc"}, "the lines of both")
     assert "traceparent" not in server.infer("feedback", si.text_input("my card")).headers
 
 
