@@ -48,7 +48,7 @@ check: lint ## What lint does, and unit tests (under 3 minutes)
 
 test: lint ## The whole suite: both databases, engine and browser where they are there
 	@if [ -n "$$COUNTERSIGN_TEST_POSTGRES" ] || ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; \
-		then $(PYTEST) -n 2 --dist loadgroup; else tools/postgres $(PYTEST) -n 2 --dist loadgroup; fi
+		then $(PYTEST) -n 3 --dist loadgroup; else tools/postgres $(PYTEST) -n 3 --dist loadgroup; fi
 
 soak: .venv/done ## The long forms of the tests; writes docs/soak.md
 	@rm -f var/soak.xml; COUNTERSIGN_SOAK=1 tools/postgres $(PYTEST) -m "slow or soak" --junitxml var/soak.xml; $(DEV) tools/soak_report.py var/soak.xml

@@ -280,7 +280,7 @@ def reports(
 def parity_facts() -> dict[str, Any]:
     """What the parity report of a compiled model holds."""
     files = [
-        artifacts.File(f"compiled/{name}", digests.of_bytes(name.encode()), 10) for name in ("arrays.npz", "form.json")
+        artifacts.File(f"compiled/{name}", digests.of_bytes(name.encode()), 10) for name in ("coef.npy", "form.json")
     ]
     candidate = {"engine": "arrays", "equal": True, "labels": {"equal": 81, "of": 81}, "problems": []}
     return {

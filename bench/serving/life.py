@@ -73,7 +73,7 @@ def life(cases: Sequence[Case], prepared: dict[str, Any], sides: Sequence[Side],
             statistics.median(alone),
             "one process",
             None,
-            "the models are in it twice: each process reads its own; libraries and files are shared",
+            "large arrays of the models are in it once, mapped from their files; what ONNX Runtime builds of trees twice",
         ),
     ]
     return result

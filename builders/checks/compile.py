@@ -35,7 +35,7 @@ OWN_CODE = (
 _NOTHING_TO_DO = "Nothing to do: the version is served by its own library."
 _HEAD = struct.Struct("<IQ")
 _LONGEST_HEAD = 4 << 20
-_FILE_NAME = r"[a-z0-9_]{1,40}\.(json|npz|onnx)"
+_FILE_NAME = r"[a-z0-9_]{1,40}\.(json|npy|onnx)"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from serving.forms.form import ARRAYS, FILE, SCHEMA, Form
+from serving.forms.form import ARRAY, FILE, SCHEMA, Form
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -45,8 +45,8 @@ class Candidate:
     def files(self) -> dict[str, bytes]:
         """Its files by name; the same model gives the same bytes."""
         found = {FILE: json.dumps(self.spec, ensure_ascii=False, sort_keys=True, allow_nan=False).encode()}
-        if self.arrays:
+        for name, array in self.arrays.items():
             sink = io.BytesIO()
-            np.savez(sink, allow_pickle=False, **{name: self.arrays[name] for name in sorted(self.arrays)})
-            found[ARRAYS] = sink.getvalue()
+            np.save(sink, array, allow_pickle=False)
+            found[name + ARRAY] = sink.getvalue()
         return found | self.graphs

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -18,7 +18,8 @@ __all__ = ["Form", "RowsNotTaken", "load"]
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 SCHEMA = "countersign.form/1"
 FILE = "form.json"  # formats.manifest.FORM; the sandbox has no formats
-ARRAYS = "arrays.npz"
+ARRAY = ".npy"
+MAPPED = 64 * 1024  # bytes of an array that is not read, but mapped: all processes of a host that serve it hold it once
 
 
 class UnknownForm(ValueError):
@@ -33,11 +34,13 @@ def load(folder: Path) -> "Form":
     spec = json.loads((folder / FILE).read_bytes())
     if spec.get("schema") != SCHEMA:
         raise UnknownForm(f"{FILE} is of {spec.get('schema')!r}, this code reads {SCHEMA}")
-    arrays: dict[str, Array] = {}
-    if (folder / ARRAYS).is_file():
-        with np.load(folder / ARRAYS, allow_pickle=False) as stored:
-            arrays = dict(stored)
+    arrays = {path.stem: _array(path) for path in folder.glob(f"*{ARRAY}")}
     return Form(spec, arrays, {path.name: path for path in folder.glob("*.onnx")})
+
+
+def _array(path: Path) -> Array:
+    mode: Literal["r"] | None = "r" if path.stat().st_size > MAPPED else None
+    return np.asarray(np.load(path, mmap_mode=mode, allow_pickle=False))
 
 
 class Form:

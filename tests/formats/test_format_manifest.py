@@ -173,7 +173,7 @@ def test_what_does_not_fit_is_refused_by_place(manifest_document, change, place)
 def compiled(document, place=0):
     """The model at ``place``, made a compiled one."""
     files = [
-        File("compiled/arrays.npz", sha("a"), 10),
+        File("compiled/coef.npy", sha("a"), 10),
         File("compiled/form.json", sha("b"), 20),
         File("signature.json", sha("f"), 300),
     ]

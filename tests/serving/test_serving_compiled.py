@@ -5,12 +5,14 @@ import json
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import serving_image as si
 
 from formats.manifest import compiled_digest
+from serving.forms import form
 
 REFS = {
     "voice": "payments/voice:1",
@@ -42,7 +44,7 @@ def test_an_image_of_compiled_models_holds_no_library_and_no_pickle(compiled_ima
     assert manifest.environments == ()
     assert {model.compiled.engine for model in manifest.models} == {"arrays", "onnx"}
     kept = {file.path.rpartition(".")[2] for model in manifest.models for file in model.files}
-    assert kept == {"json", "npz", "onnx"}
+    assert kept == {"json", "npy", "onnx"}
 
 
 def test_the_sealed_rows_are_answered_as_approved_in_this_process(compiled_server):
@@ -145,10 +147,21 @@ def test_a_form_that_was_changed_is_refused(trained, tmp_path):
     image = si.build(
         tmp_path / "image", {"payments/voice:1": si.compiled(trained["voice-1"])}, {"voice": {"payments/voice:1": 100}}
     )
-    path = image.path("models", "payments--voice-1", "compiled", "arrays.npz")
+    path = image.path("models", "payments--voice-1", "compiled", "coef.npy")
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     result = si.run_command(image, "serve", *si.PORTS)
     assert result.returncode == 1
-    assert "arrays.npz was changed" in result.stderr
+    assert "coef.npy was changed" in result.stderr
+
+
+def test_a_large_array_is_mapped_and_a_small_one_read(tmp_path):
+    """Mapped, it is in memory once for all processes that serve the file."""
+    for name, count in (("large", 100_000), ("small", 10)):
+        np.save(tmp_path / f"{name}.npy", np.arange(float(count)))
+    arrays = {name: form._array(tmp_path / f"{name}.npy") for name in ("large", "small")}
+    maps = Path("/proc/self/maps").read_text()
+    assert (f"{tmp_path}/large.npy" in maps, f"{tmp_path}/small.npy" in maps) == (True, False)
+    assert not arrays["large"].flags.writeable
+    assert [float(array[-1]) for array in arrays.values()] == [99_999.0, 9.0]
