@@ -37,7 +37,7 @@ def ask(module: str, path: Path, limits: Limits, **request: Any) -> dict[str, An
         raise Refused(
             "scan-timeout",
             f"Reading the file took longer than allowed ({limits.cpu_seconds} s of computing, {limits.wall_seconds} s in all).",
-            "Drop what prediction does not need and push again, or ask the operator for a higher limit.",
+            "Leave out what is not needed for prediction and push again, or ask the operator for a higher limit.",
         )
     try:
         if ended.returncode or ended.flooded:
@@ -47,6 +47,6 @@ def ask(module: str, path: Path, limits: Limits, **request: Any) -> dict[str, An
         raise Refused(
             "scan-crashed",
             f"The scan of the file broke off (status {ended.returncode}), so that nothing can be said about it.",
-            "Save the model again and push that file. If it breaks off again, tell the operator: the file is kept.",
+            "Write the file anew and push it. If it breaks off again, tell the operator: the file is kept.",
         ) from None
     return answer
