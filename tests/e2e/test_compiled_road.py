@@ -18,7 +18,7 @@ from tests import factories
 from tests.e2e.conftest import CACHE, CARD
 from tests.factories import World
 
-pytestmark = [pytest.mark.index, pytest.mark.slow, pytest.mark.xdist_group("installation")]
+pytestmark = [pytest.mark.index, pytest.mark.slow, pytest.mark.xdist_group("roads")]
 
 TRAIN = """
 import json, sys

@@ -27,7 +27,7 @@ from tests.e2e.conftest import CARD, ROOT, opened
 from tests.e2e.test_formats_road import serving
 from tests.factories import World
 
-pytestmark = [pytest.mark.index, pytest.mark.slow, pytest.mark.xdist_group("installation")]
+pytestmark = [pytest.mark.index, pytest.mark.slow, pytest.mark.xdist_group("roads")]
 
 X = np.array([[(row * 7) % 11 / 3, (row * 5) % 13 / 2] for row in range(60)])
 LABELS = ["high" if a + b > 4 else "low" for a, b in X]
