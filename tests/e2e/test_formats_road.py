@@ -44,7 +44,7 @@ FORMATS = {
 """Format to the name of its file, what writes it, and the libraries it is read with."""
 
 
-SHORT = ("xgboost",)  # a scikit-learn model in any file goes the way that every other road takes
+SHORT = ("skops", "xgboost")
 CHOSEN = tuple(FORMATS) if os.environ.get("COUNTERSIGN_SOAK") else SHORT
 
 

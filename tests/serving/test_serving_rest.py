@@ -140,7 +140,7 @@ def test_without_ids_one_is_made_and_none_is_invented(server):
     response = server.infer("feedback", si.text_input("lost card"), headers={"X-Request-Id": "bad id"})
     assert "id" not in response.json()
     assert len(response.headers["x-request-id"]) == 16
-    assert response.headers["x-request-id"] in server.log_path.read_text()
+    si.wait_for(lambda: response.headers["x-request-id"] in server.log_path.read_text(), "its line")
 
 
 def test_no_input_is_ever_logged(server):
