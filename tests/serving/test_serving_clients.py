@@ -288,7 +288,7 @@ def test_plain_grpc_metadata_names_request_and_version(plain, server):
     _, call = method.with_call(sent, metadata=[("x-request-id", "grpc-call-1")], timeout=20)
     found = dict(call.initial_metadata())
     assert (found["x-request-id"], found["x-model-version"]) == ("grpc-call-1", "2")
-    assert "grpc-call-1" in server.log_path.read_text()
+    si.wait_for(lambda: "grpc-call-1" in server.log_path.read_text(), "its line")
 
 
 @pytest.mark.parametrize(
