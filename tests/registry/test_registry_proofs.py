@@ -191,6 +191,13 @@ def removed_tail(database):
     )
 
 
+def added_tail(database):
+    with database.read() as session:
+        newest = session.scalars(select(AuditEntry).order_by(AuditEntry.seq.desc()).limit(1)).one()
+        copy = {column.name: getattr(newest, column.name) for column in AuditEntry.__table__.columns}
+    tamper(database, sa.insert(AuditEntry).values(copy | {"seq": newest.seq + 1, "event_id": clock.new_id()}))
+
+
 def moved_head(database):
     tamper(database, sa.update(AuditHead).values(size=AuditHead.size - 1))
 
@@ -205,6 +212,7 @@ def moved_head(database):
         lost_payload,
         removed_entry,
         removed_tail,
+        added_tail,
         moved_head,
     ],
 )
