@@ -44,7 +44,8 @@ class CompiledModel:
         """Nothing runs between batches."""
 
     async def predict(self, batch: Batch) -> list[Tensor]:
-        if len(batch.inputs[0].data) > TEXT_HERE if self._of_text else batch.rows > ROWS_HERE:
+        large = len(batch.inputs[0].data) > TEXT_HERE if self._of_text else batch.rows > ROWS_HERE
+        if large:
             return await asyncio.to_thread(self._answer, batch)
         return self._answer(batch)
 

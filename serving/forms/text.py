@@ -107,11 +107,10 @@ class Vectorizer:
         times: list[int] = []
         counts = []
         for text in texts:
-            if self._lowercase:
-                text = text.lower()  # noqa: PLW2901
+            plain = text.lower() if self._lowercase else text
             if self._accents is not None:
-                text = self._accents(text)  # noqa: PLW2901
-            found = Counter([known[term] for term in self._analyze(text) if term in known])
+                plain = self._accents(plain)
+            found = Counter([known[term] for term in self._analyze(plain) if term in known])
             places += found
             times += found.values()
             counts.append(len(found))

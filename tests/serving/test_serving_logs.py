@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from serving.logs import Log
 
 
@@ -19,10 +21,21 @@ def test_a_line_holds_what_is_known_and_nothing_below_the_threshold(capsysbinary
     assert told == {"level": "info", "event": "request", "status": 200}
 
 
-def test_lines_of_one_turn_are_written_together_in_the_next(capsysbinary):
-    turns = []
-    log = Log("info")
-    log.gather(turns.append)
+@pytest.fixture
+def turns():
+    """What the loop was asked to do in its next turn."""
+    return []
+
+
+@pytest.fixture
+def log(turns):
+    """A log that gathers."""
+    made = Log("info")
+    made.gather(turns.append)
+    return made
+
+
+def test_lines_of_one_turn_are_written_together_in_the_next(log, turns, capsysbinary):
     log.info("first")
     log.info("second")
     assert events(capsysbinary) == []
@@ -33,10 +46,7 @@ def test_lines_of_one_turn_are_written_together_in_the_next(capsysbinary):
     assert len(turns) == 1
 
 
-def test_a_warning_is_written_at_once_after_what_waited(capsysbinary):
-    turns = []
-    log = Log("info")
-    log.gather(turns.append)
+def test_a_warning_is_written_at_once_after_what_waited(log, turns, capsysbinary):
     log.info("before")
     log.warning("trouble")
     assert events(capsysbinary) == ["before", "trouble"]
