@@ -4,7 +4,7 @@ import random
 import re
 import time
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from serving import tracing
 from serving.logs import Log
@@ -59,19 +59,16 @@ class Access:
 
         Names of routes come from the version chosen, never from the request: any other text is the client's.
         """
-        self._metrics.answers(call.transport, str(status)).inc()
+        self._metrics.answered(call.transport, status)
         if self._tracer is not None:
             self._tracer.end(call, status)
         if self._log.enabled("info"):
-            version = call.version
-            told = {
-                "request_id": call.id,
-                "trace_id": call.trace.id if call.trace else None,
-                "transport": call.transport,
-                "route": version.route if version else None,
-                "version": version.name if version else None,
-                "status": status,
-                "rows": call.rows,
-                "ms": round(1000 * (time.perf_counter() - call.started), 3),
-            }
+            told: dict[str, Any] = {"request_id": call.id, "transport": call.transport, "status": status}
+            if call.trace is not None:
+                told["trace_id"] = call.trace.id
+            if call.version is not None:
+                told["route"], told["version"] = call.version.route, call.version.name
+            if call.rows is not None:
+                told["rows"] = call.rows
+            told["ms"] = round(1000 * (time.perf_counter() - call.started), 3)
             self._log.write("info", "request", told)

@@ -87,13 +87,11 @@ class Servicer(pb_grpc.GRPCInferenceServiceServicer):
         code = grpc.StatusCode.UNKNOWN
         try:
             answer = await self._infer(request, sent.get("x-routing-key"), call)
-            metadata = [("x-request-id", call.id), ("x-model-version", answer.version)]
-            if call.trace is not None:
-                metadata.append(("traceparent", call.trace.header))
-            await context.send_initial_metadata(metadata)
+            context.set_trailing_metadata(_metadata(call))
             code = grpc.StatusCode.OK
             return render(answer, raw=bool(request.raw_input_contents))
         except ServingError as error:
+            context.set_trailing_metadata(_metadata(call))
             code = grpc.StatusCode[error.grpc_code]
             return await _abort(context, error)
         finally:
@@ -183,6 +181,16 @@ def _parameters(given: Mapping[str, pb.InferParameter]) -> dict[str, Any]:
         choice = parameter.WhichOneof("parameter_choice")
         found[name] = getattr(parameter, choice) if choice else None
     return found
+
+
+def _metadata(call: Call) -> list[tuple[str, str]]:
+    """What an answer says of itself. It trails: ahead of the answer it would be a message of its own, a third of the call."""
+    told = [("x-request-id", call.id)]
+    if call.version is not None:
+        told.append(("x-model-version", call.version.name))
+    if call.trace is not None:
+        told.append(("traceparent", call.trace.header))
+    return told
 
 
 def _tensor_metadata(item: dict[str, Any]) -> pb.ModelMetadataResponse.TensorMetadata:

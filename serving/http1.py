@@ -349,9 +349,10 @@ class Connection(asyncio.Protocol):
             target = exchange.target.decode("latin-1")
             request = Request(exchange.method, target, exchange.headers, body, exchange.identify(self._http.access))
             response = await self._http.handler(request)
-            accepted = accepted_encoding(exchange.headers.get(b"accept-encoding", b""))
-            if accepted and response.size >= COMPRESSED_FROM:
-                response = await asyncio.to_thread(compress, response, accepted)
+            if response.size >= COMPRESSED_FROM:
+                accepted = accepted_encoding(exchange.headers.get(b"accept-encoding", b""))
+                if accepted:
+                    response = await asyncio.to_thread(compress, response, accepted)
         except ServingError as error:
             response = error_response(error)
         except Exception as error:  # noqa: BLE001  # a fault of ours is one request's 500, not the connection's end
@@ -393,7 +394,7 @@ class Connection(asyncio.Protocol):
         head = [
             _STATUS_LINES[response.status],
             b"content-length: %d\r\ndate: %s\r\nx-request-id: %s\r\n" % (size, self._http.date, call.id.encode()),
-            *(b"%s: %s\r\n" % header for header in response.headers),
+            *[b"%s: %s\r\n" % header for header in response.headers],
         ]
         if call.trace is not None:
             head.append(b"traceparent: %s\r\n" % call.trace.header.encode())

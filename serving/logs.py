@@ -30,11 +30,10 @@ class Log:
         return LEVELS[level] >= self._threshold
 
     def write(self, level: str, event: str, fields: Mapping[str, Any]) -> None:
-        """Write ``event`` with its fields; those that are None are left out."""
+        """Write ``event`` with its fields."""
         if not self.enabled(level):
             return
-        line: dict[str, Any] = {"at": self._now(), "level": level, "event": event}
-        line |= {name: value for name, value in fields.items() if value is not None}
+        line = {"at": self._now(), "level": level, "event": event, **fields}
         self._lines.append(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
         if self._later is None or LEVELS[level] > LEVELS["info"]:
             self.flush()

@@ -127,6 +127,8 @@ def _bind_inputs(signature: Signature, request: InferRequest) -> tuple[Tensor, .
 
 def _in_order(known: list[str], inputs: Sequence[GivenInput]) -> list[GivenInput]:
     """The inputs in the order of ``known``, each once."""
+    if [item.name for item in inputs] == known:
+        return list(inputs)
     given: dict[str, GivenInput] = {}
     for item in inputs:
         if item.name in given:

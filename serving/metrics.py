@@ -1,7 +1,14 @@
-"""What `/metrics` shows (Prometheus). Label values come from the manifest and from our own code, never from a request."""
+"""What `/metrics` shows (Prometheus). Label values come from the manifest and from our own code, never from a request.
 
-from collections.abc import Mapping
+What every request counts is plain numbers, which become series when they are asked for: the library's counters take a lock
+each time, and there is one thread that counts.
+"""
+
+from bisect import bisect_left
+from collections import Counter as Counts
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import accumulate
 
 from prometheus_client import (
     CollectorRegistry,
@@ -13,6 +20,8 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from serving.routing import Route, Version
 
@@ -23,19 +32,24 @@ SHADOW_OUTCOMES = ("answered", "failed", "unfit", "dropped")
 
 
 class VersionMetrics:
-    """Counters of one version on one route, looked up once: a label look-up per request costs more than the counting."""
+    """Counts of one version on one route: requests, failed ones included; rows answered; failures by HTTP status; what chose it."""
 
-    def __init__(self, metrics: "Metrics", version: Version) -> None:
-        labels = (version.route, version.name)
-        self.requests = metrics.requests.labels(*labels)
-        self.rows = metrics.rows.labels(*labels)
-        self.seconds = metrics.seconds.labels(*labels)
-        self.exposure = {how: metrics.exposure.labels(*labels, how) for how in CHOSEN_BY}
-        self._errors = metrics.errors
-        self._labels = labels
+    __slots__ = ("buckets", "errors", "exposure", "labels", "requests", "rows", "seconds")
 
-    def failed(self, status: int) -> None:
-        self._errors.labels(*self._labels, str(status)).inc()
+    def __init__(self, version: Version) -> None:
+        self.labels = (version.route, version.name)
+        self.requests = 0
+        self.rows = 0
+        self.errors: Counts[int] = Counts()
+        self.exposure = dict.fromkeys(CHOSEN_BY, 0)
+        self.seconds = 0.0
+        self.buckets = [0] * (len(SECONDS) + 1)
+
+    def answered(self, seconds: float) -> None:
+        """A request came to its end, that many seconds after it was read."""
+        self.requests += 1
+        self.seconds += seconds
+        self.buckets[bisect_left(SECONDS, seconds)] += 1
 
 
 class ModelMetrics:
@@ -74,25 +88,8 @@ class Metrics:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         versioned = ("route", "version")
-        self.requests = self._counter(
-            "requests", "Inference requests answered by a version, failed ones included", versioned
-        )
-        self.rows = self._counter("rows", "Rows answered", versioned)
-        self.errors = self._counter("errors", "Inference requests that failed, by HTTP status", (*versioned, "status"))
-        self._answers = self._counter(
-            "answers", "Inference and repository calls answered, refused ones included", ("transport", "status")
-        )
-        self._answer_counters: dict[tuple[str, str], Counter] = {}
-        self.exposure = self._counter(
-            "exposure", "Inference requests given to a version, by what chose it", (*versioned, "by")
-        )
-        self.seconds = Histogram(
-            "countersign_request_seconds",
-            "From the whole request read to its answer ready",
-            versioned,
-            buckets=SECONDS,
-            registry=self._registry,
-        )
+        self._requests = _Requests()
+        self._registry.register(self._requests)
         self.weight = self._gauge(
             "route_weight", "Share of the route that a version gets, of the sum on its route", versioned
         )
@@ -150,12 +147,14 @@ class Metrics:
     def show_revocations(self, issued_at: str) -> None:
         self._revocations.set(datetime.fromisoformat(issued_at).timestamp())
 
-    def answers(self, transport: str, status: str) -> Counter:
-        """The counter of answers with one status; statuses are few, so each is looked up once."""
-        key = (transport, status)
-        if key not in self._answer_counters:
-            self._answer_counters[key] = self._answers.labels(*key)
-        return self._answer_counters[key]
+    def version(self, version: Version) -> VersionMetrics:
+        """What is counted of ``version`` from now on."""
+        self._requests.versions.append(VersionMetrics(version))
+        return self._requests.versions[-1]
+
+    def answered(self, transport: str, status: int | str) -> None:
+        """A call was answered, with HTTP's status or gRPC's code."""
+        self._requests.answers[transport, status] += 1
 
     def render(self) -> bytes:
         return generate_latest(self._registry)
@@ -165,3 +164,53 @@ class Metrics:
 
     def _gauge(self, name: str, text: str, labels: tuple[str, ...]) -> Gauge:
         return Gauge(f"countersign_{name}", text, labels, registry=self._registry)
+
+
+class _Requests(Collector):
+    """The series of what every request counts."""
+
+    def __init__(self) -> None:
+        self.versions: list[VersionMetrics] = []
+        self.answers: Counts[tuple[str, int | str]] = Counts()
+
+    def collect(self) -> Iterator[Metric]:
+        each, by = self.versions, ("route", "version")
+        yield _counts(
+            "requests",
+            "Inference requests answered by a version, failed ones included",
+            by,
+            ((found.labels, found.requests) for found in each),
+        )
+        yield _counts("rows", "Rows answered", by, ((found.labels, found.rows) for found in each))
+        yield _counts(
+            "errors",
+            "Inference requests that failed, by HTTP status",
+            (*by, "status"),
+            (((*found.labels, str(status)), number) for found in each for status, number in found.errors.items()),
+        )
+        yield _counts(
+            "answers",
+            "Inference and repository calls answered, refused ones included",
+            ("transport", "status"),
+            (((transport, str(status)), number) for (transport, status), number in self.answers.items()),
+        )
+        yield _counts(
+            "exposure",
+            "Inference requests given to a version, by what chose it",
+            (*by, "by"),
+            (((*found.labels, how), number) for found in each for how, number in found.exposure.items()),
+        )
+        seconds = HistogramMetricFamily(
+            "countersign_request_seconds", "From the whole request read to its answer ready", labels=by
+        )
+        ends = [*map(str, map(float, SECONDS)), "+Inf"]
+        for found in each:
+            seconds.add_metric(found.labels, [*zip(ends, accumulate(found.buckets), strict=True)], found.seconds)
+        yield seconds
+
+
+def _counts(name: str, text: str, labels: Sequence[str], found: Iterable[tuple[Sequence[str], int]]) -> Metric:
+    family = CounterMetricFamily(f"countersign_{name}", text, labels=labels)
+    for values, number in found:
+        family.add_metric(values, number)
+    return family

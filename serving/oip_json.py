@@ -1,5 +1,6 @@
 """The protocol's JSON messages, with the binary tensor extension: bytes to `InferRequest`, `InferResponse` to bytes."""
 
+import struct
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,7 +9,7 @@ import orjson
 
 from serving.errors import BadRequest
 from serving.messages import CONTENT_TYPES, GivenInput, InferRequest, InferResponse
-from serving.tensors import DTYPES, Buffer, Tensor, describe, to_strings
+from serving.tensors import DTYPES, FEW, PACKED_AS, Buffer, Tensor, describe, to_strings
 
 LONG = 16 * 1024  # bytes of a body; in a shorter one values are sooner looked at one by one
 LETTERS = 100  # a body with more of one letter is of texts: its values are looked at, too
@@ -178,4 +179,6 @@ def _values(tensor: Tensor) -> Any:
     """Flat, row-major. orjson writes arrays itself, NaN as null; it needs them aligned."""
     if tensor.datatype == "BYTES":
         return to_strings(tensor)
+    if tensor.datatype in PACKED_AS and len(tensor.data) <= 8 * FEW:
+        return struct.unpack(f"<{tensor.count}{PACKED_AS[tensor.datatype]}", tensor.data)
     return np.require(np.frombuffer(tensor.data, dtype=DTYPES[tensor.datatype]), requirements="A")

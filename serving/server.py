@@ -284,8 +284,10 @@ class Server:
 def _log_fault(log: Log, context: Mapping[str, Any]) -> None:
     """A fault of ours, with where it happened; not its message, which may quote what a client sent."""
     fault = context.get("exception")
-    where = traceback.format_tb(fault.__traceback__) if fault else None
-    log.error("fault", reason=context["message"], exception=type(fault).__name__ if fault else None, where=where)
+    told: dict[str, Any] = {"reason": context["message"]}
+    if fault is not None:
+        told |= {"exception": type(fault).__name__, "where": traceback.format_tb(fault.__traceback__)}
+    log.write("error", "fault", told)
 
 
 def _predictor(image: Sealed, model: Model, settings: Settings, log: Log, metrics: Metrics) -> Predictor:

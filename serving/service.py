@@ -12,7 +12,7 @@ from serving.admission import Door
 from serving.batching import Batcher
 from serving.errors import Forbidden, NotFound, ServingError, TooLarge, Unavailable
 from serving.messages import InferResponse, Request
-from serving.metrics import Metrics, VersionMetrics
+from serving.metrics import Metrics
 from serving.predictor import Batch
 from serving.routing import Route, Version
 from serving.tensors import Tensor
@@ -46,7 +46,7 @@ class Service:
         self._max_rows = max_rows
         self._observers = observers
         self._counters = {
-            (version.route, version.name): VersionMetrics(metrics, version)
+            (version.route, version.name): metrics.version(version)
             for route in routes.values()
             for version in route.versions.values()
         }
@@ -142,20 +142,19 @@ class Service:
         found = self._route(route)
         chosen = call.version = found.asked(version) if version else found.choose(key)
         counters = self._counters[chosen.route, chosen.name]
-        counters.exposure["version" if version else "chance" if key is None else "key"].inc()
+        counters.exposure["version" if version else "chance" if key is None else "key"] += 1
         try:
             batch = await request.bind(chosen.model.signature)
             call.rows = batch.rows
             if batch.rows > self._max_rows:
                 raise TooLarge(f"{batch.rows} rows came, at most {self._max_rows} are taken at once")
             outputs = await self._batchers[chosen.model.ref].predict(batch)
-            counters.rows.inc(batch.rows)
+            counters.rows += batch.rows
         except ServingError as error:
-            counters.failed(error.status)
+            counters.errors[error.status] += 1
             raise
         finally:
-            counters.requests.inc()
-            counters.seconds.observe(time.perf_counter() - call.started)
+            counters.answered(time.perf_counter() - call.started)
         for observe in self._observers:
             observe(call, key, batch, outputs)
         return InferResponse(route, chosen.name, chosen.model.release_digest, request.id, outputs)

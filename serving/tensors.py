@@ -20,21 +20,21 @@ import numpy as np
 Buffer: TypeAlias = bytes | bytearray | memoryview
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
-DTYPES = {
-    "BOOL": "?",
-    "UINT8": "u1",
-    "UINT16": "<u2",
-    "UINT32": "<u4",
-    "UINT64": "<u8",
-    "INT8": "i1",
-    "INT16": "<i2",
-    "INT32": "<i4",
-    "INT64": "<i8",
-    "FP16": "<f2",
-    "FP32": "<f4",
-    "FP64": "<f8",
+DTYPES: dict[str, np.dtype[Any]] = {
+    "BOOL": np.dtype("?"),
+    "UINT8": np.dtype("u1"),
+    "UINT16": np.dtype("<u2"),
+    "UINT32": np.dtype("<u4"),
+    "UINT64": np.dtype("<u8"),
+    "INT8": np.dtype("i1"),
+    "INT16": np.dtype("<i2"),
+    "INT32": np.dtype("<i4"),
+    "INT64": np.dtype("<i8"),
+    "FP16": np.dtype("<f2"),
+    "FP32": np.dtype("<f4"),
+    "FP64": np.dtype("<f8"),
 }
-_PACKED = {"INT64": "q", "INT32": "i", "FP64": "d"}  # as `struct` calls them
+PACKED_AS = {"INT64": "q", "INT32": "i", "FP64": "d"}  # as `struct` calls them
 _TYPES: dict[str, frozenset[type]] = {
     "INT64": frozenset({int}),
     "INT32": frozenset({int}),
@@ -89,7 +89,7 @@ def from_values(
     nulls = _check_types(datatype, values, nullable=nullable)
     if nulls and datatype == "BOOL":
         values = [item is True for item in _flat(values)]
-    dtype = np.dtype(DTYPES[datatype])
+    dtype = DTYPES[datatype]
     try:
         array = np.array(values, dtype=dtype)
     except OverflowError:
@@ -113,7 +113,7 @@ def _pack(datatype: str, shape: tuple[int, ...], values: list[Any], *, plain: bo
     if len(values) != count or not (plain or types.issuperset(map(type, values))):
         return None
     try:
-        return struct.pack(f"<{count}{_PACKED[datatype]}", *values)
+        return struct.pack(f"<{count}{PACKED_AS[datatype]}", *values)
     except (struct.error, OverflowError):
         return None
 
@@ -131,7 +131,7 @@ def from_raw(name: str, datatype: str, shape: tuple[int, ...], data: Buffer) -> 
             raise TensorError(f"a BYTES element is not UTF-8: {error.reason} at its byte {error.start}") from None
         if len(elements) != tensor.count:
             raise TensorError(f"{len(elements)} elements came, shape {list(shape)} holds {tensor.count}")
-    elif len(data) != (expected := tensor.count * np.dtype(DTYPES[datatype]).itemsize):
+    elif len(data) != (expected := tensor.count * DTYPES[datatype].itemsize):
         raise TensorError(f"{len(data)} bytes came, {datatype} of shape {list(shape)} has {expected}")
     return tensor
 
@@ -148,7 +148,7 @@ def from_array(name: str, datatype: str, array: Array) -> Tensor:
 def to_array(tensor: Tensor) -> Array:
     """A numeric or BOOL tensor as an aligned, writable array: compiled estimators refuse anything else."""
     array = np.frombuffer(tensor.data, dtype=DTYPES[tensor.datatype]).reshape(tensor.shape)
-    return np.require(array, requirements=["C", "A", "W"])
+    return array if array.flags.aligned and array.flags.writeable else array.copy()
 
 
 def to_strings(tensor: Tensor) -> list[str | None]:
@@ -296,6 +296,7 @@ def split(tensor: Tensor, rows: Sequence[int]) -> list[Tensor]:
     if len(rows) == 1:
         return [tensor]
     width = math.prod(tensor.shape[1:])
+    size = 0 if tensor.datatype == "BYTES" else width * DTYPES[tensor.datatype].itemsize
     data = memoryview(tensor.data)
     pieces = []
     start = 0
@@ -305,7 +306,7 @@ def split(tensor: Tensor, rows: Sequence[int]) -> list[Tensor]:
             for _ in range(count * width):
                 end += _LENGTH.size + _LENGTH.unpack_from(data, end)[0]
         else:
-            end = start + count * width * np.dtype(DTYPES[tensor.datatype]).itemsize
+            end = start + count * size
         pieces.append(Tensor(tensor.name, tensor.datatype, (count, *tensor.shape[1:]), data[start:end]))
         start = end
     return pieces

@@ -52,6 +52,7 @@ class Numbers:
 
     def __init__(self, spec: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
         self._inputs = spec["inputs"]
+        self._are_first = self._inputs == list(range(len(self._inputs)))
         self._steps = [(step["do"], arrays[step["with"]]) for step in spec["steps"]]
 
     def __call__(self, cells: "Sequence[Cells] | Array") -> Array:
@@ -61,7 +62,7 @@ class Numbers:
         return matrix
 
     def _matrix(self, cells: "Sequence[Cells] | Array") -> Array:
-        if isinstance(cells, np.ndarray) and self._inputs == list(range(len(cells))):
+        if self._are_first and len(cells) == len(self._inputs) and isinstance(cells, np.ndarray):
             return np.asarray(cells.T, dtype=np.float64)  # the matrix as it came, rows first: no copy of a large one
         return _stack([cells[place] for place in self._inputs])
 

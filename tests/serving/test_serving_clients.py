@@ -286,9 +286,18 @@ def test_plain_grpc_metadata_names_request_and_version(plain, server):
     request = message_factory.GetMessageClass(plain._service.FindMethodByName("ModelInfer").input_type)
     sent = request(model_name="feedback", model_version="2", inputs=inputs).SerializeToString()
     _, call = method.with_call(sent, metadata=[("x-request-id", "grpc-call-1")], timeout=20)
-    found = dict(call.initial_metadata())
+    found = dict(call.trailing_metadata())
     assert (found["x-request-id"], found["x-model-version"]) == ("grpc-call-1", "2")
     si.wait_for(lambda: "grpc-call-1" in server.log_path.read_text(), "its line")
+
+
+def test_plain_grpc_refusal_names_the_request(plain):
+    method = plain.channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+    request = message_factory.GetMessageClass(plain._service.FindMethodByName("ModelInfer").input_type)
+    sent = request(model_name="feedback", model_version="2").SerializeToString()
+    with pytest.raises(grpc.RpcError) as caught:
+        method.with_call(sent, metadata=[("x-request-id", "refused-1")], timeout=20)
+    assert dict(caught.value.trailing_metadata())["x-request-id"] == "refused-1"
 
 
 @pytest.mark.parametrize(

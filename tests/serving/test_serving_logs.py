@@ -14,7 +14,7 @@ def events(capsysbinary):
 def test_a_line_holds_what_is_known_and_nothing_below_the_threshold(capsysbinary):
     log = Log("info")
     log.write("debug", "hidden", {})
-    log.info("request", status=200, route=None)
+    log.info("request", status=200)
     (line,) = capsysbinary.readouterr().out.splitlines()
     told = json.loads(line)
     assert told.pop("at").endswith("Z")

@@ -133,7 +133,7 @@ def infer_grpc(running, traceparent):
         stub = pb_grpc.GRPCInferenceServiceStub(channel)
         request = pb.ModelInferRequest(model_name="feedback", inputs=[text])
         _, call = stub.ModelInfer.with_call(request, timeout=30, metadata=[("traceparent", traceparent)])
-        return dict(call.initial_metadata())["traceparent"]
+        return dict(call.trailing_metadata())["traceparent"]
 
 
 def transports(running):
