@@ -1,9 +1,12 @@
 """Helpers that every part's tests may use: what a test needs from the machine, and what a refusal must leave alone."""
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar
 
 import pytest
@@ -95,3 +98,11 @@ def at_once(*acts: Callable[[], T]) -> list[T | Exception]:
 def kinds(answers: Sequence[Any]) -> list[str]:
     """Names of the types of ``answers``, sorted: which of them were refused, and how."""
     return sorted(type(answer).__name__ for answer in answers)
+
+
+def schema_faults(schema: str, path: Path, *options: str) -> str:
+    """What a published schema, of those that check-jsonschema carries, finds wrong in a file; empty when nothing."""
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", *options, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    return done.stdout if done.returncode else ""

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from client_folder import CLIENT
 
 from countersign.cli import main
+from tests.support import schema_faults
 
 ROOT = CLIENT.parent
 PIPELINE = ROOT / "examples" / "gitlab-ci.yml"
@@ -87,6 +88,13 @@ def test_the_pipeline_has_three_stages():
     pipeline = yaml.safe_load(PIPELINE.read_text())
     assert pipeline["stages"] == ["check", "bake", "release"]
     assert [pipeline[stage]["stage"] for stage in pipeline["stages"]] == pipeline["stages"]
+
+
+def test_the_pipeline_is_of_the_published_schema(tmp_path):
+    assert not schema_faults("gitlab-ci", PIPELINE, "--data-transform", "gitlab-ci")
+    wrong = tmp_path / "wrong.yml"
+    wrong.write_text(PIPELINE.read_text().replace("script:", "scrip:"))
+    assert schema_faults("gitlab-ci", wrong, "--data-transform", "gitlab-ci")
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)

@@ -1,11 +1,13 @@
 """What runs an image: objects that the published schemas take, by digest and hardened."""
 
 import copy
+import json
 
 import kubernetes_validate
 import pytest
 
 from formats.deployment import ALLOWED, Running, admission, compose, kubernetes
+from tests.support import schema_faults
 
 DIGEST = "sha256:" + "a" * 64
 KEY = "sha256:" + "b" * 64
@@ -48,6 +50,16 @@ def test_the_admission_policy_asks_the_list_of_digests():
     expression = policy["spec"]["validations"][0]["expression"]
     for kind in ("containers", "initContainers", "ephemeralContainers"):
         assert f"object.spec.{kind}.all(" in expression
+
+
+def test_compose_is_of_the_published_schema(tmp_path):
+    file = tmp_path / "compose.json"
+    made = compose(DESK)
+    file.write_text(json.dumps(made))
+    assert not schema_faults("compose-spec", file)
+    next(iter(made["services"].values()))["read_onyl"] = True
+    file.write_text(json.dumps(made))
+    assert "read_onyl" in schema_faults("compose-spec", file)
 
 
 def test_compose_is_as_hard():
