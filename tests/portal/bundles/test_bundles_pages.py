@@ -300,7 +300,8 @@ def test_an_experiment_from_its_start_to_what_came_of_it(world, visit, desk) -> 
     answer = browser.submit(f"{desk}/experiments/new", TRIED)
     assert (answer.status_code, answer.location) == (303, f"{desk}#experiments")
     page = browser.get(desk).text
-    assert "Fewer wrong teams Running Route feedback, told by share of moved cases" in words(page)
+    assert "Fewer wrong teams Running Route feedback," in words(page)
+    assert "Looked at: share of moved cases" in words(page)
     assert "End it now" not in words(visit("kim").get(desk).text)
     with world.read() as session:
         made = session.query(Experiment).one().id
