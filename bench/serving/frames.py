@@ -1,9 +1,9 @@
 """Whole frames in one request, and what one of them does to the small requests beside it."""
 
 import http.client
+import multiprocessing
 import statistics
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -79,7 +79,7 @@ def beside_frames(case: Case, sides: Sequence[Side], plan: Plan) -> Result:
             alone.append(p99())
             with _sending(server.port, frame, Check(mine.name, read, [labels])) as sent:
                 beside.append(p99())
-            if not sent:
+            if not sent():
                 raise NotMeasured("no frame was answered while the small requests were measured")
         delays = [late - early for late, early in zip(beside, alone, strict=True)]
         title = f"delay of small requests at p99, {form} frame of {SIZES[-1]:,} rows in flight"
@@ -109,40 +109,48 @@ def _lane(name: str, side: Side, case: Case, request: bytes, read: Any, labels: 
 
 
 @contextmanager
-def _sending(port: int, request: bytes, check: Check) -> Iterator[list[float]]:
-    """Send a frame again and again from a thread; while the socket works, Python is free to measure.
+def _sending(port: int, request: bytes, check: Check) -> Iterator[Callable[[], int]]:
+    """Send a frame again and again, from another process: its work must not be in the way of the small requests' clock.
 
-    Gives a list with an entry for each answer; raises what went wrong at the end of the block.
+    Gives how many answers have come; raises what went wrong at the end of the block.
     """
-    sent: list[float] = []
-    failed: list[Exception] = []
-    over = threading.Event()
+    fork = multiprocessing.get_context("fork")  # the frame is there without being copied
+    over, sent, failed = fork.Event(), fork.Value("i", 0), fork.SimpleQueue()
+
+    def send() -> None:
+        try:
+            for _ in _answers(port, request, check):
+                sent.value += 1
+                if over.is_set():
+                    break
+        except Exception as error:  # noqa: BLE001  # raised below, in the process that waits
+            failed.put(f"{type(error).__name__}: {error}")
+
+    process = fork.Process(target=send)
+    process.start()
+    try:
+        yield lambda: int(sent.value)
+    finally:
+        over.set()
+        process.join()
+    if not failed.empty():
+        raise NotMeasured(f"sending frames failed: {failed.get()}")
+
+
+def _answers(port: int, request: bytes, check: Check) -> Iterator[None]:
+    """Ask for one frame after the other without an end; every answer is judged."""
     head, _, body = request.partition(b"\r\n\r\n")
     line, *fields = head.decode().split("\r\n")
     headers = dict(field.split(": ", 1) for field in fields)
-
-    def send() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        try:
-            while not over.is_set():
-                connection.request("POST", line.split()[1], body, headers)
-                answer = connection.getresponse()
-                said = answer.read()
-                if answer.status != 200:
-                    raise NotMeasured(f"a frame was answered {answer.status}: {said[:200]!r}")
-                sent.append(len(said))
-                check(0, said)
-        except Exception as error:  # noqa: BLE001  # raised below, in the thread that waits
-            failed.append(error)
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=send)
-    thread.start()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
-        yield sent
+        while True:
+            connection.request("POST", line.split()[1], body, headers)
+            answer = connection.getresponse()
+            said = answer.read()
+            if answer.status != 200:
+                raise NotMeasured(f"a frame was answered {answer.status}: {said[:200]!r}")
+            check(0, said)
+            yield
     finally:
-        over.set()
-        thread.join()
-    if failed:
-        raise failed[0]
+        connection.close()

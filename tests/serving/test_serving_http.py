@@ -1,5 +1,6 @@
 """HTTP/1.1 as it comes over a socket: order, chunks, expectations, limits, and clients that misbehave."""
 
+import asyncio
 import json
 import socket
 import struct
@@ -7,6 +8,13 @@ import time
 
 import pytest
 import serving_image as si
+
+from serving.access import Access
+from serving.admission import Door
+from serving.http1 import TURN, Http
+from serving.logs import Log
+from serving.metrics import Metrics
+from serving.settings import from_environment
 
 
 @pytest.fixture
@@ -292,3 +300,40 @@ def test_requests_that_cross_a_buffer_keep_their_borders(connect):
     texts = ["lost card " * (10 + number * 37 % 900) for number in range(40)]
     client.send(b"".join(infer(text, identifier=str(number)) for number, text in enumerate(texts)))
     assert [json.loads(client.read()[2])["id"] for _ in texts] == [str(number) for number in range(40)]
+
+
+class Turns(asyncio.Transport):
+    """A transport that notes when it is told to read no more, and to read on."""
+
+    def __init__(self):
+        super().__init__()
+        self.told = []
+
+    def is_closing(self):
+        return False
+
+    def pause_reading(self):
+        self.told.append("stop")
+
+    def resume_reading(self):
+        self.told.append("go on")
+
+    def close(self):
+        self.told.append("close")
+
+
+def test_others_have_their_turn_between_two_reads_of_a_large_body():
+    async def read():
+        settings, log = from_environment({}), Log("error")
+        http = Http(None, Door(settings), Access(Metrics(), log), settings)
+        connection, transport = http.connect(), Turns()
+        connection.connection_made(transport)
+        connection.data_received(b"POST /v2 HTTP/1.1\r\ncontent-length: 1000000\r\n\r\n")
+        assert transport.told == []
+        connection.data_received(bytes(TURN))
+        assert transport.told == ["stop"], "libuv would read on while more is there"
+        await asyncio.sleep(0)
+        assert transport.told == ["stop", "go on"]
+        await http.close(0)
+
+    asyncio.run(read())
