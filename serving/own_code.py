@@ -8,16 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-
-class OtherCode(Exception):
-    """The libraries hold other code than the one that was approved."""
+from .model_error import RunnerError
 
 
 def check(site: Path, wheels: Sequence[Mapping[str, Any]]) -> None:
     """Compare the packages in ``site`` with the files of ``wheels``.
 
     :param wheels: `own_code` of allow.json: digest of the wheel, its packages, and the digest of each of its files.
-    :raises OtherCode: a file is missing, changed, or there is one more.
+    :raises RunnerError: load-refused: a file is missing, changed, or there is one more.
     """
     for wheel in wheels:
         files: Mapping[str, str] = wheel["files"]
@@ -27,9 +25,14 @@ def check(site: Path, wheels: Sequence[Mapping[str, Any]]) -> None:
             except OSError:
                 found = "nothing"
             if found != digest:
-                raise OtherCode(f"{path} is {found}, the wheel {wheel['wheel']} has {digest}")
+                raise _refusal(f"{path} is {found}, the wheel {wheel['wheel']} has {digest}")
         for package in wheel["packages"]:
             for place in [site / f"{package}.py", *(site / package).rglob("*")]:
                 path = place.relative_to(site).as_posix()
                 if place.is_file() and place.parent.name != "__pycache__" and path not in files:
-                    raise OtherCode(f"{path} is no file of the wheel {wheel['wheel']}")
+                    raise _refusal(f"{path} is no file of the wheel {wheel['wheel']}")
+
+
+def _refusal(fault: str) -> RunnerError:
+    hint = "The libraries are not those of the lock that was approved. Build the image again."
+    return RunnerError("load-refused", f"its own code is not the approved one: {fault}", hint)

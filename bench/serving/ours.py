@@ -21,7 +21,7 @@ from tools.stack import ROOT
 
 NAME = "Countersign"
 # What decides how a model is trained and compiled: while it is unchanged, so are the models.
-SOURCES = ("bench/serving/cases.py", "builders/compile/*.py", "serving/runner.py")
+SOURCES = ("bench/serving/cases.py", "builders/compile/*.py", "serving/estimators.py", "serving/introspection.py")
 
 
 def trained(say: Callable[[str], None]) -> tuple[list[Case], dict[str, Any]]:

@@ -66,7 +66,7 @@ class Compiled:
 def programs(checkout: Path) -> dict[str, Path]:
     """What runs in the sandbox: the programs of `builders/compile/` and the serving code they use, by place."""
     folders = ("builders/compile", "serving/forms")
-    loading = ("__init__", "runner", "tensors", "natives", "notices", "own_code")
+    loading = ("__init__", "runner", "model_error", "tensors", "natives", "estimators", "introspection")
     alone = ("builders/__init__.py", *(f"serving/{name}.py" for name in loading))
     found = [*(path for folder in folders for path in (checkout / folder).glob("*.py")), *map(checkout.joinpath, alone)]
     return {path.relative_to(checkout).as_posix(): path for path in sorted(found)}

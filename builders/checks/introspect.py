@@ -19,7 +19,17 @@ from formats import canonical
 from formats.shapes import Node, ShapeError
 from formats.signature import Signature
 
-PROGRAM = ("runner.py", "tensors.py", "natives.py", "notices.py", "own_code.py")
+PROGRAM = (
+    "runner.py",
+    "model_error.py",
+    "own_code.py",
+    "tensors.py",
+    "natives.py",
+    "estimators.py",
+    "introspection.py",
+    "frame_loop.py",
+    "notices.py",
+)
 _FAILED = 3  # exit code of the program when it explains itself
 _LONGEST = 1000  # characters of a message from the sandbox
 _FACTS = (

@@ -7,7 +7,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from serving import runner, tensors
+from serving import introspection, tensors
+from serving.estimators import answer, features
 from serving.tensors import Tensor
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -25,17 +26,17 @@ class Original:
 
     def encode(self, records: Sequence[Record]) -> list[Tensor]:
         """Records as the tensors of a request."""
-        return runner.encode(dict(self.signature), self.columns, [dict(record) for record in records])
+        return introspection.encode(dict(self.signature), self.columns, [dict(record) for record in records])
 
     def answer(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """One tensor for each output, as the process of this model would send it.
 
         :raises Exception: it refuses a row, in its library's own way.
         """
-        rows = runner.features(dict(self.signature), list(inputs))
+        rows = features(dict(self.signature), list(inputs))
         count = inputs[0].shape[0]
         return [
-            tensors.from_array(item["name"], item["datatype"], runner.answer(self.model, item["name"], rows, count))
+            tensors.from_array(item["name"], item["datatype"], answer(self.model, item["name"], rows, count))
             for item in self.signature["outputs"]
         ]
 

@@ -4,7 +4,7 @@
 
 Prints a frame: lengths of a JSON head and of the data (`<IQ`), the head, the data. The head lists what the data holds, in order:
 the files of each candidate, then the rows to compare on. Exits 3 with `{"error": {"code", "message", "hint"}}` for a head when
-the model cannot be loaded. It is loaded by `serving/runner.py`, as when it is checked and when its own library serves it.
+the model cannot be loaded. It is loaded by `serving/estimators.py`, as when it is checked and when its own library serves it.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def main(argv: list[str]) -> int:
     os.dup2(2, 1)
     folder = Path(__file__).resolve().parents[2]
     sys.path.append(str(folder))
-    from serving import runner  # noqa: PLC0415  # found in the folder of this run only
+    from serving import model_error, runner  # noqa: PLC0415  # found in the folder of this run only
 
     head: dict[str, Any]
     data: list[bytes] = []
@@ -45,13 +45,15 @@ def main(argv: list[str]) -> int:
         sys.path.append(str(arguments.tools))
         allowed = frozenset(json.loads(arguments.allow.read_bytes())["globals"])
         warnings.simplefilter("ignore")
-        model = runner.load(arguments.model, arguments.format, allowed)
-        from builders.compile import making  # noqa: PLC0415  # needs numpy, which enter() has just made importable
+        # These need numpy, which enter() has just made importable.
+        from builders.compile import making  # noqa: PLC0415
+        from serving import estimators, introspection  # noqa: PLC0415
 
+        model = estimators.load(arguments.model, arguments.format, allowed)
         signature = json.loads(arguments.signature.read_bytes())
-        head, data = making.make(model, signature, runner.read_sample(arguments.sample))
-    except runner.RunnerError as error:
-        head, code = {"error": error.to_dict()}, FAILED
+        head, data = making.make(model, signature, introspection.read_sample(arguments.sample))
+    except model_error.RunnerError as error:
+        head, code = {"error": model_error.told(error)}, FAILED
     text = json.dumps(head).encode()
     own_output.write(struct.pack("<IQ", len(text), sum(len(part) for part in data)))
     own_output.writelines([text, *data])

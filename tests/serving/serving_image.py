@@ -48,8 +48,8 @@ from formats.manifest import (
     seal,
 )
 from formats.signature import Signature
-from serving import natives, notices, tensors
-from serving import runner as program
+from serving import estimators, introspection
+from serving.runner import MODULES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SITE = Path(sysconfig.get_paths()["purelib"])
@@ -154,15 +154,10 @@ def train(estimator, sample, folder, file_format="joblib"):
     allow = json.dumps({"globals": names}).encode()
     (folder / "allow.json").write_bytes(allow)
     (folder / "sample.jsonl").write_text("".join(json.dumps(row) + "\n" for row in sample))
-    program.tensors, program.natives, program.notices = (
-        tensors,
-        natives,
-        notices,
-    )  # as enter() does, which also changes where this process imports from
     with warnings.catch_warnings(action="ignore"):
-        loaded = program.load(path, file_format, frozenset(names))
-        introspection = program.introspect(loaded, program.read_sample(folder / "sample.jsonl"))
-    return Trained(estimator, file_format, path.read_bytes(), allow, sample, introspection)
+        loaded = estimators.load(path, file_format, frozenset(names))
+        found = introspection.introspect(loaded, introspection.read_sample(folder / "sample.jsonl"))
+    return Trained(estimator, file_format, path.read_bytes(), allow, sample, found)
 
 
 def compiled(trained):
@@ -190,11 +185,11 @@ def imported_names(path, file_format):
 
 
 def introspect(folder, *, file_format="joblib", site=SITE):
-    """Run the introspection as the check does: the two files alone in a folder, in an isolated interpreter."""
+    """Run the introspection as the check does: its files alone in a folder, in an isolated interpreter."""
     program = folder / "program"
     program.mkdir(exist_ok=True)
-    for name in ("runner.py", "tensors.py", "natives.py", "notices.py", "own_code.py"):
-        shutil.copy(REPOSITORY / "serving" / name, program)
+    for name in ("runner", *MODULES):
+        shutil.copy(REPOSITORY / "serving" / f"{name}.py", program)
     command = [sys.executable, "-I", "-B", program / "runner.py", "introspect", "--site", site]
     command += ["--model", folder / f"model.{file_format}", "--format", file_format]
     command += ["--allow", folder / "allow.json", "--sample", folder / "sample.jsonl"]

@@ -21,15 +21,10 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from formats.signature import Signature
-from serving import runner as program
+from serving import estimators, introspection
+from serving.model_error import RunnerError
 
 LINE = LinearRegression().fit([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], [0.0, 2.0, -1.0])
-
-
-@pytest.fixture
-def runner(trained):
-    """The program as a module, for what needs no process of its own."""
-    return program
 
 
 @pytest.fixture
@@ -49,8 +44,8 @@ def refused(folder, **options):
     return json.loads(result.stdout)["error"]
 
 
-def signature_inputs(runner, model, sample):
-    return runner.introspect(model, sample)["signature"]["inputs"]
+def signature_inputs(model, sample):
+    return introspection.introspect(model, sample)["signature"]["inputs"]
 
 
 def test_a_text_model(trained):
@@ -137,45 +132,45 @@ def test_a_process_of_its_own_reports_the_same(trained, tmp_path, name):
     assert found == {key: value for key, value in model.introspection.items() if key != "libraries"}
 
 
-def test_a_null_is_accepted_where_the_model_answers_one_and_nowhere_else(runner):
+def test_a_null_is_accepted_where_the_model_answers_one_and_nowhere_else():
     rng = np.random.default_rng(0)
     frame = si.customers()[["age", "income"]].astype(float).fillna(0.0)
     sample = si.records(frame.head(3))
     takes_nulls = DecisionTreeClassifier(max_depth=2).fit(frame.mask(rng.random(frame.shape) < 0.2), frame["age"] > 50)
-    assert [item["nullable"] for item in signature_inputs(runner, takes_nulls, sample)] == [True, True]
+    assert [item["nullable"] for item in signature_inputs(takes_nulls, sample)] == [True, True]
     takes_none = LinearRegression().fit(frame, frame["age"])
-    assert [item["nullable"] for item in signature_inputs(runner, takes_none, sample)] == [False, False]
+    assert [item["nullable"] for item in signature_inputs(takes_none, sample)] == [False, False]
 
 
-def test_integers_with_a_null_are_floats_as_in_pandas(runner):
+def test_integers_with_a_null_are_floats_as_in_pandas():
     frame = si.customers()[["age", "income"]].astype(float)
     model = DecisionTreeClassifier(max_depth=2).fit(
         frame.assign(age=frame["age"].where(frame.index > 2)), frame.index > 20
     )
-    found = runner.introspect(model, [{"income": 1.5, "age": 30}, {"income": 2.5, "age": None}])
+    found = introspection.introspect(model, [{"income": 1.5, "age": 30}, {"income": 2.5, "age": None}])
     kinds = [(item["name"], item["datatype"], item["nullable"]) for item in found["signature"]["inputs"]]
     assert kinds == [("age", "FP64", True), ("income", "FP64", True)]
     assert found["columns"] == ["income", "age"]
 
 
-def test_booleans_with_a_null_stay_booleans(runner):
+def test_booleans_with_a_null_stay_booleans():
     frame = si.customers()[["member"]].astype(object)
     model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), DecisionTreeClassifier()).fit(frame, frame.index > 20)
-    (member,) = signature_inputs(runner, model, [{"member": True}, {"member": None}])
+    (member,) = signature_inputs(model, [{"member": True}, {"member": None}])
     assert (member["datatype"], member["nullable"]) == ("BOOL", True)
 
 
-def test_parameters_are_the_same_json_on_every_run(runner):
+def test_parameters_are_the_same_json_on_every_run():
     words = {f"word{number}" for number in range(30)}
     model = make_pipeline(
         CountVectorizer(stop_words=frozenset(words), tokenizer=str.split, token_pattern=None), Dummy()
     )
-    shown = runner._params(model)
+    shown = introspection._params(model)
     assert shown["countvectorizer__stop_words"] == [*sorted(words)[:20], "... 10 more"]
     assert shown["countvectorizer__tokenizer"].endswith("split")
     assert shown["dummyclassifier"] == "<sklearn.dummy.DummyClassifier>"
-    assert runner._plain(np.float64(0.5)) == 0.5
-    assert runner._plain(float("nan")) == "nan"
+    assert introspection._plain(np.float64(0.5)) == 0.5
+    assert introspection._plain(float("nan")) == "nan"
     assert " at 0x" not in json.dumps(shown)
 
 
@@ -210,19 +205,19 @@ def test_what_a_model_prints_does_not_spoil_the_report(folder):
         pytest.param('{"x1": 1, "x2": 1e999}', "predict-failed", "infinity", id="infinite"),
     ],
 )
-def test_a_sample_that_does_not_fit_is_named(runner, tmp_path, sample, code, message):
+def test_a_sample_that_does_not_fit_is_named(tmp_path, sample, code, message):
     (tmp_path / "sample.jsonl").write_text(sample)
-    with pytest.raises(runner.RunnerError) as caught:
-        runner.introspect(LINE, runner.read_sample(tmp_path / "sample.jsonl"))
+    with pytest.raises(RunnerError) as caught:
+        introspection.introspect(LINE, introspection.read_sample(tmp_path / "sample.jsonl"))
     assert caught.value.code == code
     assert message in f"{caught.value} {caught.value.hint}"
 
 
-def test_a_missing_column_is_named_with_its_nearest(runner):
+def test_a_missing_column_is_named_with_its_nearest():
     frame = si.customers()[["age", "income"]].fillna(0)
     model = DecisionTreeClassifier(max_depth=1).fit(frame, frame["age"] > 50)
-    with pytest.raises(runner.RunnerError) as caught:
-        runner.introspect(model, [{"age": 1, "incom": 2, "city": "Bern"}])
+    with pytest.raises(RunnerError) as caught:
+        introspection.introspect(model, [{"age": 1, "incom": 2, "city": "Bern"}])
     assert caught.value.code == "sample-mismatch"
     assert str(caught.value) == "the sample lacks 'income' (has 'incom'); has 'city', which the training had not"
 
@@ -230,16 +225,16 @@ def test_a_missing_column_is_named_with_its_nearest(runner):
 @pytest.mark.parametrize(
     "held", [{"model": 1}, LinearRegression, StandardScaler()], ids=["dict", "class", "transformer"]
 )
-def test_what_is_no_estimator_is_refused(runner, held):
-    with pytest.raises(runner.RunnerError, match="has no predict method") as caught:
-        runner.check_estimator(held)
+def test_what_is_no_estimator_is_refused(held):
+    with pytest.raises(RunnerError, match="has no predict method") as caught:
+        estimators.check_estimator(held)
     assert caught.value.code == "not-an-estimator"
     assert "Save the fitted estimator" in caught.value.hint
 
 
-def test_an_unfitted_estimator_fails_on_the_sample(runner):
-    with pytest.raises(runner.RunnerError, match="NotFittedError") as caught:
-        runner.introspect(LinearRegression(), [{"x1": 1}])
+def test_an_unfitted_estimator_fails_on_the_sample():
+    with pytest.raises(RunnerError, match="NotFittedError") as caught:
+        introspection.introspect(LinearRegression(), [{"x1": 1}])
     assert caught.value.code == "predict-failed"
 
 
@@ -281,18 +276,18 @@ def test_nothing_in_the_file_runs(tmp_path, file_format):
 
 @pytest.mark.parametrize("data", [b"", b"\x80\x04", b"not a pickle"])
 @pytest.mark.parametrize("file_format", ["pickle", "joblib"])
-def test_a_broken_file_is_a_clear_failure(runner, tmp_path, data, file_format):
+def test_a_broken_file_is_a_clear_failure(tmp_path, data, file_format):
     (tmp_path / "model").write_bytes(data)
-    with pytest.raises(runner.RunnerError) as caught:
-        runner.load(tmp_path / "model", file_format, frozenset())
+    with pytest.raises(RunnerError) as caught:
+        estimators.load(tmp_path / "model", file_format, frozenset())
     assert caught.value.code == "load-failed"
 
 
-def test_a_joblib_that_forgets_the_list_is_not_used(runner, tmp_path, monkeypatch):
+def test_a_joblib_that_forgets_the_list_is_not_used(tmp_path, monkeypatch):
     joblib.dump(LINE, tmp_path / "model")
     monkeypatch.setattr(joblib, "__version__", "1.5.3")
-    with pytest.raises(runner.RunnerError, match=r"joblib 1\.5\.3") as caught:
-        runner.load(tmp_path / "model", "joblib", frozenset())
+    with pytest.raises(RunnerError, match=r"joblib 1\.5\.3") as caught:
+        estimators.load(tmp_path / "model", "joblib", frozenset())
     assert caught.value.code == "load-refused"
 
 

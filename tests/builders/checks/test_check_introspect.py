@@ -24,6 +24,7 @@ from builders.checks.introspect import Introspected, Model
 from builders.sandbox import Caps, SandboxResult
 from formats import canonical
 from formats.signature import Signature
+from serving import runner
 
 SERVING = Path(sandbox.__file__).parents[1] / "serving"
 X = np.arange(60.0).reshape(20, 3) % 7
@@ -202,10 +203,7 @@ def test_what_the_program_is_given(tmp_path):
     assert said.files["sample.jsonl"] == b'{"a": 1}\n'
     assert said.files.keys() == {
         "runner.py",
-        "tensors.py",
-        "natives.py",
-        "notices.py",
-        "own_code.py",
+        *(f"{name}.py" for name in runner.MODULES),
         "model.joblib",
         "allow.json",
         "sample.jsonl",

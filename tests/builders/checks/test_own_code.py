@@ -26,6 +26,7 @@ from formats import own_code as formats_own_code
 from formats.lock import Target, Wheel
 from formats.own_code import Declared, declaration
 from serving import own_code as at_load
+from serving.model_error import RunnerError
 from tests import own_wheels
 from tests.builders.wheelhouse import make_wheel
 
@@ -362,7 +363,7 @@ def test_the_runner_holds_the_libraries_against_the_wheel(brought, tmp_path, cha
     if said is None:
         at_load.check(site, listed(report))
     else:
-        with pytest.raises(at_load.OtherCode, match=said):
+        with pytest.raises(RunnerError, match=said):
             at_load.check(site, listed(report))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from builders.compile import comparing, making
-from serving import runner, tensors
+from serving import introspection
 
 ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -59,11 +59,10 @@ def test_at_least_25_estimators_and_10_pipelines_compile():
 @pytest.mark.parametrize("name", CASES if os.environ.get("COUNTERSIGN_SOAK") else SHORT)
 def test_it_compiles_to_what_the_page_says(name, tmp_path):
     case = CASES[name]
-    runner.tensors = tensors
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = case.fit()
-        signature = runner.introspect(model, case.sample)["signature"]
+        signature = introspection.introspect(model, case.sample)["signature"]
         head, data = making.make(model, signature, case.sample)
         pieces = iter(data)
         for place, candidate in enumerate(head["candidates"]):

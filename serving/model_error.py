@@ -1,0 +1,27 @@
+"""What keeps a model from being loaded or run, as the runner says it. Needs the standard library only."""
+
+TEXT_LIMIT = 200  # characters of one parameter or message
+VERSIONS_HINT = "Most often the lock has other library versions than the training had; compare them."
+
+
+class RunnerError(Exception):
+    """The model cannot be loaded or run. ``code`` is stable; ``hint`` says what to do."""
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.hint = hint
+
+    def to_dict(self) -> dict[str, str]:
+        return {"code": self.code, "message": str(self), "hint": self.hint}
+
+
+def told(raised: Exception) -> dict[str, str]:
+    """Any failure as the runner says it."""
+    error = raised if isinstance(raised, RunnerError) else RunnerError("load-failed", brief(raised), VERSIONS_HINT)
+    return error.to_dict()
+
+
+def brief(error: BaseException | None) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:TEXT_LIMIT]}"
