@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import docker
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -175,6 +176,19 @@ def _ready(place: Installation, summary: Path) -> None:
     address = json.loads(summary.read_text())["rest_url"]
     with urllib.request.urlopen(f"{address}/v2/health/ready", timeout=30) as answer:
         answer.read()
+
+
+def cool(place: Installation) -> None:
+    """As on a machine that has baked nothing yet: no layer, nothing of ours in the engine, another worker. Wheels stay."""
+    place.stack.stop_one("worker")
+    shutil.rmtree(place.folder / "layers")
+    if place.settings.isolation == "container":
+        engine = docker.from_env()
+        for image in engine.images.list():
+            if any(tag.startswith("countersign") for tag in image.tags):
+                engine.images.remove(image.id, force=True)
+        engine.close()
+    place.stack.start_worker()
 
 
 def image_sizes(place: Installation) -> tuple[int, int, int]:
