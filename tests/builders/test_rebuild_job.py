@@ -122,9 +122,10 @@ def test_a_worker_frees_nothing_it_could_not_rebuild(world, platform, image):
 
 
 @pytest.mark.soak  # its parts run in test_rebuild.py
+@pytest.mark.parametrize(
+    "databases_of_a_kind", ["sqlite"], indirect=True
+)  # it reads an installation on embedded defaults
 def test_make_reproduce_says_equal_or_the_first_difference(world, baked, platform, image, tmp_path):  # noqa: F811
-    if not world.database.is_sqlite:
-        pytest.skip("it reads an installation on embedded defaults")
     data = tmp_path / "data"
     data.mkdir()
     (data / "store").symlink_to(baked.platform.settings.store_dir)
