@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import docker
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from bench.figures import NotMeasured
 from bench.installation import HOME, TEAM, Installation
 from bench.processes import Watch
+from builders.engine import connect
 from builders.layers import LayerStore
 from registry import approvals, catalog, clock
 from registry.orm.approval import Outcome
@@ -179,14 +179,14 @@ def _ready(place: Installation, summary: Path) -> None:
 
 
 def cool(place: Installation) -> None:
-    """As on a machine that has baked nothing yet: no layer, nothing of ours in the engine, another worker. Wheels stay."""
+    """As a worker that has baked nothing yet: no layers, none of the images made here. Wheels stay, and the engine's base."""
     place.stack.stop_one("worker")
     shutil.rmtree(place.folder / "layers")
     if place.settings.isolation == "container":
-        engine = docker.from_env()
-        for image in engine.images.list():
-            if any(tag.startswith("countersign") for tag in image.tags):
-                engine.images.remove(image.id, force=True)
+        engine = connect(os.environ)
+        with place.database.read() as session:
+            for image in session.scalars(select(Image)):
+                engine.remove_image(image.engine_id)
         engine.close()
     place.stack.start_worker()
 

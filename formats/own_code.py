@@ -24,6 +24,7 @@ from .shapes import Node, ShapeError
 
 SCHEMA = "countersign.own-code/1"
 FILE = "own-code.json"
+RUNNER = "countersign_runner"  # the package of `serving/runner.py`
 """The file of a version that names its own code, wherever the wheels come from."""
 WHEELS = "wheels/"
 """Where a version holds the wheels that were pushed with it."""
@@ -312,7 +313,8 @@ def _packages(filename: str, members: Mapping[str, bytes], info: str) -> list[st
 
 
 def _check_names(filename: str, packages: Collection[str], reserved: Collection[str]) -> None:
-    taken = {name.casefold() for name in {*reserved, *sys.stdlib_module_names, *sys.builtin_module_names, "__main__"}}
+    ours = {"__main__", RUNNER}
+    taken = {name.casefold() for name in {*reserved, *sys.stdlib_module_names, *sys.builtin_module_names, *ours}}
     for package in packages:
         if not package.isidentifier():
             raise BadWheel("wheel-malformed", f"{filename} holds {package}, which cannot be imported by that name")

@@ -54,7 +54,7 @@ def _serve(image: sealed.Sealed, settings: Settings, arguments: argparse.Namespa
         "origin checked" if image.origin_checked else "origin not checked",
         bundle=image.manifest.bundle,
         key=image.fingerprint,
-        hint=None if image.origin_checked else "set COUNTERSIGN_KEY_FINGERPRINT to the key you expect",
+        **({} if image.origin_checked else {"hint": "set COUNTERSIGN_KEY_FINGERPRINT to the key you expect"}),
     )
     log.info("verified", files=image.files, bytes=image.size)
     address = Address(arguments.host, arguments.rest_port, arguments.grpc_port, arguments.port_file)

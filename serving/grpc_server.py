@@ -14,7 +14,7 @@ from serving.rest import routing_key
 from serving.service import Service
 from serving.settings import Settings
 from serving.tensors import DTYPES, Tensor, elements_of, to_array
-from serving.tokens import TokenInterceptor, Tokens
+from serving.tokens import TokenInterceptor, Tokens, text_metadata
 
 # Which repeated field of InferTensorContents holds a datatype. FP16 has none: it travels raw only.
 CONTENTS = {
@@ -82,16 +82,16 @@ class Servicer(pb_grpc.GRPCInferenceServiceServicer):
         )
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Any) -> pb.ModelInferResponse:  # noqa: N802
-        sent = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+        sent = text_metadata(context.invocation_metadata())
         call = self._access.begin("grpc", sent.get("x-request-id", ""), sent.get("traceparent"))
         code = grpc.StatusCode.UNKNOWN
         try:
             answer = await self._infer(request, sent.get("x-routing-key"), call)
-            context.set_trailing_metadata(_metadata(call))
+            context.set_trailing_metadata(call.metadata)
             code = grpc.StatusCode.OK
             return render(answer, raw=bool(request.raw_input_contents))
         except ServingError as error:
-            context.set_trailing_metadata(_metadata(call))
+            context.set_trailing_metadata(call.metadata)
             code = grpc.StatusCode[error.grpc_code]
             return await _abort(context, error)
         finally:
@@ -181,16 +181,6 @@ def _parameters(given: Mapping[str, pb.InferParameter]) -> dict[str, Any]:
         choice = parameter.WhichOneof("parameter_choice")
         found[name] = getattr(parameter, choice) if choice else None
     return found
-
-
-def _metadata(call: Call) -> list[tuple[str, str]]:
-    """What an answer says of itself. It trails: ahead of the answer it would be a message of its own, a third of the call."""
-    told = [("x-request-id", call.id)]
-    if call.version is not None:
-        told.append(("x-model-version", call.version.name))
-    if call.trace is not None:
-        told.append(("traceparent", call.trace.header))
-    return told
 
 
 def _tensor_metadata(item: dict[str, Any]) -> pb.ModelMetadataResponse.TensorMetadata:

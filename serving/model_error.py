@@ -12,14 +12,11 @@ class RunnerError(Exception):
         self.code = code
         self.hint = hint
 
-    def to_dict(self) -> dict[str, str]:
-        return {"code": self.code, "message": str(self), "hint": self.hint}
-
 
 def told(raised: Exception) -> dict[str, str]:
     """Any failure as the runner says it."""
     error = raised if isinstance(raised, RunnerError) else RunnerError("load-failed", brief(raised), VERSIONS_HINT)
-    return error.to_dict()
+    return {"code": error.code, "message": str(error), "hint": error.hint}
 
 
 def brief(error: BaseException | None) -> str:

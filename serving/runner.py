@@ -1,7 +1,7 @@
 """The one program that loads a model: in the sandbox when it is checked, and in production.
 
-    python -I -B runner.py introspect --site DIR --model FILE --format FORMAT --allow FILE --sample FILE
-    python -I -B runner.py serve      --site DIR --model FILE --format FORMAT --allow FILE --signature FILE --fd N
+    python -I -S -B runner.py introspect --site DIR --model FILE --format FORMAT --allow FILE --sample FILE
+    python -I -S -B runner.py serve      --site DIR --model FILE --format FORMAT --allow FILE --signature FILE --fd N
 
 `introspect` prints one JSON object: class, parameters, signature and answers of the model on the sample. `serve` answers
 frames (`tensors.pack`) on a socket until it closes. Both exit 3 with `{"error": {"code", "message", "hint"}}` when they cannot.
@@ -24,14 +24,15 @@ from typing import Any
 # One thread per model process, in the check as in production, so that sums are taken in the same order.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
 FORMATS = ("joblib", "pickle", "skops", "onnx", "lightgbm", "xgboost")
-PACKAGE = "countersign_runner"  # what our modules are called here: no library has that name
+PACKAGE = "countersign_runner"  # what our modules are called here: `formats/own_code.py` lets no wheel have that name
 WITHOUT_LIBRARIES = ("model_error", "own_code")
-MODULES = (*WITHOUT_LIBRARIES, "tensors", "natives", "estimators", "introspection", "frame_loop", "notices")
+OF_COMMANDS = {"introspect": ("introspection", "notices"), "serve": ("frame_loop",)}
+MODULES = (*WITHOUT_LIBRARIES, "tensors", "natives", "estimators", *OF_COMMANDS["introspect"], *OF_COMMANDS["serve"])
 FAILED = 3
 
 
 def enter(site: Path) -> None:
-    """Import from the standard library and ``site`` only.
+    """Import from the standard library, which comes first, and ``site`` only: no library may stand in for `pickle`.
 
     Neither the host's packages nor our folder go on the path: a library missing in the model's lock must be missed here, and
     none of our modules may stand in for one of its own.
@@ -39,7 +40,7 @@ def enter(site: Path) -> None:
     for variable in THREADS:
         os.environ.setdefault(variable, "1")
     host = [entry for entry in sys.path if Path(entry).name not in ("site-packages", "dist-packages")]
-    sys.path[:] = [str(site), *(entry for entry in host if Path(entry).resolve() != Path(__file__).resolve().parent)]
+    sys.path[:] = [*(entry for entry in host if Path(entry).resolve() != Path(__file__).resolve().parent), str(site)]
 
 
 def ours() -> ModuleType:
@@ -63,7 +64,7 @@ def main(argv: list[str]) -> int:
         enter(arguments.site)
         listed = json.loads(arguments.allow.read_bytes())
         our.own_code.check(arguments.site, listed.get("own_code", ()))
-        _import_others(our)
+        _import_for(arguments.command, our)
         allowed = frozenset(listed["globals"])
         if link is None:
             own_output.write(json.dumps(_describe(our, arguments, allowed), allow_nan=False) + "\n")
@@ -100,9 +101,9 @@ def _serve(our: ModuleType, arguments: argparse.Namespace, allowed: frozenset[st
     our.frame_loop.serve(model, json.loads(arguments.signature.read_bytes()), link)
 
 
-def _import_others(our: ModuleType) -> None:
+def _import_for(command: str, our: ModuleType) -> None:
     try:
-        for name in MODULES:
+        for name in ("estimators", *OF_COMMANDS[command]):
             importlib.import_module(f"{PACKAGE}.{name}")
     except ImportError as error:
         raise our.model_error.RunnerError(

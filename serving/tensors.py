@@ -2,7 +2,7 @@
 
 Wire form is that of the Open Inference Protocol's binary tensors: row-major, little endian, no padding; BOOL one byte, BYTES
 an u32 length before each element. Rows come first, so tensors of several requests are joined by joining bytes.
-Needs the standard library and numpy, nothing else: `runner.py` loads this file by its path, inside the model's own environment.
+Needs the standard library and numpy, nothing else: the runner loads this file, too, inside the model's own environment.
 """
 
 import json

@@ -88,20 +88,23 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
         if details.method not in OPEN_CALLS:
             try:
-                self._tokens.check(_authorization(details.invocation_metadata))
+                self._tokens.check(text_metadata(details.invocation_metadata).get("authorization", ""))
             except Unauthorized as error:
                 return grpc.unary_unary_rpc_method_handler(self._refuse(error))
         return await continuation(details)
 
     def _refuse(self, error: Unauthorized) -> Callable[[Any, Any], Awaitable[NoReturn]]:
         async def refuse(_: Any, context: Any) -> NoReturn:
-            self._access.answered(self._access.begin("grpc", "", None), error.grpc_code)
+            sent = text_metadata(context.invocation_metadata())
+            call = self._access.begin("grpc", sent.get("x-request-id", ""), sent.get("traceparent"))
+            self._access.answered(call, error.grpc_code)
+            context.set_trailing_metadata(call.metadata)
             await context.abort(grpc.StatusCode[error.grpc_code], str(error))
             raise AssertionError("abort() always raises")
 
         return refuse
 
 
-def _authorization(metadata: Any) -> str:
-    found = [value for name, value in metadata or () if name == "authorization" and isinstance(value, str)]
-    return found[-1] if found else ""
+def text_metadata(given: Any) -> dict[str, str]:
+    """The metadata of a call that is text; of a name that came twice, the last."""
+    return {name: value for name, value in given or () if isinstance(value, str)}

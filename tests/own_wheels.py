@@ -70,6 +70,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "shadows-os": (more("os.py"), "wheel-shadows"),
     "shadows-json": (more("json/__init__.py"), "wheel-shadows"),
     "shadows-numpy": (more("numpy/__init__.py"), "wheel-shadows"),
+    "shadows-the-runner": (more("countersign_runner/__init__.py"), "wheel-shadows"),
     "shadows-numpy-in-capitals": (more("NumPy.py"), "wheel-shadows"),
     "not-python": (more("riskfeatures/broken.py", "def (:\n"), "wheel-malformed"),
     "nested-without-end": (more("riskfeatures/deep.py", "(" * 5000), "wheel-malformed"),

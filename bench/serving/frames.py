@@ -133,8 +133,9 @@ def _sending(port: int, request: bytes, check: Check) -> Iterator[Callable[[], i
     finally:
         over.set()
         process.join()
-    if not failed.empty():
-        raise NotMeasured(f"sending frames failed: {failed.get()}")
+    if process.exitcode or not failed.empty():
+        why = failed.get() if not failed.empty() else f"the process ended with {process.exitcode}"
+        raise NotMeasured(f"sending frames failed: {why}")
 
 
 def _answers(port: int, request: bytes, check: Check) -> Iterator[None]:

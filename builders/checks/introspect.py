@@ -86,7 +86,7 @@ def introspect(
     name = f"model.{model.format}"
     files: dict[str, bytes | Path] = {part: program / part for part in PROGRAM}
     files |= {name: model.path, "allow.json": model.allow(), "sample.jsonl": sample.data}
-    arguments = ["-I", "-B", f"{FILES}/runner.py", "introspect", "--site", SITE, "--model", f"{FILES}/{name}"]
+    arguments = ["-I", "-S", "-B", f"{FILES}/runner.py", "introspect", "--site", SITE, "--model", f"{FILES}/{name}"]
     arguments += ["--format", model.format, "--allow", f"{FILES}/allow.json", "--sample", f"{FILES}/sample.jsonl"]
     ended = sandbox.run(arguments, files=files, libraries=libraries, caps=caps)
     try:

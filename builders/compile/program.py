@@ -3,8 +3,8 @@
     python -s -P -B builders/compile/program.py --site DIR --tools DIR --model FILE --format F --allow FILE --sample FILE --signature FILE
 
 Prints a frame: lengths of a JSON head and of the data (`<IQ`), the head, the data. The head lists what the data holds, in order:
-the files of each candidate, then the rows to compare on. Exits 3 with `{"error": {"code", "message", "hint"}}` for a head when
-the model cannot be loaded. It is loaded by `serving/estimators.py`, as when it is checked and when its own library serves it.
+the files of each candidate, then the rows to compare on. The model is loaded by `serving/estimators.py`, as when it is checked
+and when its own library serves it.
 """
 
 import argparse
@@ -14,9 +14,6 @@ import struct
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
-
-FAILED = 3
 
 
 def _arguments(argv: list[str]) -> argparse.Namespace:
@@ -27,39 +24,32 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: list[str]) -> int:
+def main(argv: list[str]) -> None:
     """Print one frame; whatever the model or a converter prints goes to standard error."""
     arguments = _arguments(argv)
     own_output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     folder = Path(__file__).resolve().parents[2]
     sys.path.append(str(folder))
-    from serving import model_error, runner  # noqa: PLC0415  # found in the folder of this run only
+    from serving import runner  # noqa: PLC0415  # found in the folder of this run only
 
-    head: dict[str, Any]
-    data: list[bytes] = []
-    code = 0
-    try:
-        runner.enter(arguments.site)
-        # The model's own libraries come first: the tools were resolved so that they fit them.
-        sys.path.append(str(arguments.tools))
-        allowed = frozenset(json.loads(arguments.allow.read_bytes())["globals"])
-        warnings.simplefilter("ignore")
-        # These need numpy, which enter() has just made importable.
-        from builders.compile import making  # noqa: PLC0415
-        from serving import estimators, introspection  # noqa: PLC0415
+    runner.enter(arguments.site)
+    # The model's own libraries come first: the tools were resolved so that they fit them.
+    sys.path.append(str(arguments.tools))
+    # These need numpy, which can be imported from here on.
+    from builders.compile import making  # noqa: PLC0415
+    from serving import estimators, introspection  # noqa: PLC0415
 
-        model = estimators.load(arguments.model, arguments.format, allowed)
-        signature = json.loads(arguments.signature.read_bytes())
-        head, data = making.make(model, signature, introspection.read_sample(arguments.sample))
-    except model_error.RunnerError as error:
-        head, code = {"error": model_error.told(error)}, FAILED
+    allowed = frozenset(json.loads(arguments.allow.read_bytes())["globals"])
+    warnings.simplefilter("ignore")
+    model = estimators.load(arguments.model, arguments.format, allowed)
+    signature = json.loads(arguments.signature.read_bytes())
+    head, data = making.make(model, signature, introspection.read_sample(arguments.sample))
     text = json.dumps(head).encode()
     own_output.write(struct.pack("<IQ", len(text), sum(len(part) for part in data)))
     own_output.writelines([text, *data])
     own_output.flush()
-    return code
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

@@ -190,7 +190,7 @@ def introspect(folder, *, file_format="joblib", site=SITE):
     program.mkdir(exist_ok=True)
     for name in ("runner", *MODULES):
         shutil.copy(REPOSITORY / "serving" / f"{name}.py", program)
-    command = [sys.executable, "-I", "-B", program / "runner.py", "introspect", "--site", site]
+    command = [sys.executable, "-I", "-S", "-B", program / "runner.py", "introspect", "--site", site]
     command += ["--model", folder / f"model.{file_format}", "--format", file_format]
     command += ["--allow", folder / "allow.json", "--sample", folder / "sample.jsonl"]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

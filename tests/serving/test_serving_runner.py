@@ -317,6 +317,14 @@ def test_a_frame_without_pandas_in_the_lock_says_so(trained, tmp_path):
     assert "its lock has no pandas" in json.loads(result.stdout)["error"]["message"]
 
 
+def test_no_library_stands_in_for_the_standard_library(folder, tmp_path):
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "numpy").symlink_to(si.SITE / "numpy")
+    (site / "pickle.py").write_text("raise SystemExit('this is not the pickle that asks the allow-list')\n")
+    assert "sklearn" in refused(folder, site=site)["message"]
+
+
 def test_a_model_process_ends_with_its_server(folder):
     (folder / "signature.json").write_text(json.dumps(SIGNATURE))
     ours, theirs = socket.socketpair()

@@ -126,6 +126,7 @@ def test_without_a_token_only_health_answers(small_image, tokens, serve):
             with pytest.raises(grpc.RpcError) as error:
                 call(running, method, request, token)
             assert error.value.code() is grpc.StatusCode.UNAUTHENTICATED
+            assert dict(error.value.trailing_metadata())["x-request-id"]
     assert call(running, "ModelInfer", question(), TOKEN).model_version == "1"
     assert running.events("tokens without TLS")
 

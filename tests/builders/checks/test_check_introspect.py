@@ -208,7 +208,7 @@ def test_what_the_program_is_given(tmp_path):
         "allow.json",
         "sample.jsonl",
     }
-    assert said.arguments[:4] == ["-I", "-B", "{files}/runner.py", "introspect"]
+    assert said.arguments[:5] == ["-I", "-S", "-B", "{files}/runner.py", "introspect"]
 
 
 @pytest.mark.parametrize(
