@@ -1,5 +1,6 @@
 """The same inputs give the same image wherever, whenever and as whomever it is baked; a difference is named."""
 
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -100,25 +101,24 @@ def baked(tmp_path_factory) -> Baked:
     return Baked(platform, sealed, released, tmp_path / "key.pem")
 
 
-def test_two_clean_copies_in_different_surroundings_bake_the_same_image(baked, tmp_path):
+def test_two_clean_copies_in_different_surroundings_bake_the_same_image(baked, folder_for_everybody):
     """Folder, user, umask, time zone, locale, clock, hash seed, optimisation and pip: what ``make reproduce`` shows."""
-    work = tmp_path_for_everybody(tmp_path)
     wanted = {"COUNTERSIGN_ISOLATION": "process"}
     answers = [
-        reproduce.rebuild(baked.sealed, baked.platform.store, work, where, wanted) for where in reproduce.surroundings()
+        reproduce.rebuild(baked.sealed, baked.platform.store, folder_for_everybody, where, wanted)
+        for where in reproduce.surroundings()
     ]
     assert [answer["image_digest"] for answer in answers] == [baked.released.digest] * 2, reproduce.first_difference(
         *answers
     )
 
 
-def tmp_path_for_everybody(tmp_path):
-    """A folder that another user can enter; pytest's own are closed to others."""
-    work = tmp_path / "work"
-    work.mkdir()
-    for folder in (work, *list(work.parents)[:3]):
-        folder.chmod(0o755)
-    return work
+@pytest.fixture
+def folder_for_everybody():
+    """One that another user can enter; pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory(prefix="countersign-reproduce-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
 
 
 @pytest.fixture(scope="module")
