@@ -1,10 +1,14 @@
-"""A transformer of a team's own: from the push with its wheel, over review, to an image that answers as the notebook did."""
+"""A transformer of a team's own: from the push with its wheel, over review, to an image that answers as the notebook did.
+
+At the end the same wheel comes from a private index instead of with the push.
+"""
 
 import base64
 import json
 import os
 import sys
 import types
+from contextlib import contextmanager
 from importlib import metadata
 
 import joblib
@@ -23,6 +27,7 @@ from registry.orm.catalog import CheckReport, Stage
 from registry.orm.image import Build, BuildState, Image, RebuildState
 from tests import factories, own_wheels
 from tests.builders.checks import model_files
+from tests.builders.checks.loopback_index import LoopbackIndex, served
 from tests.e2e.conftest import CARD, ROOT, opened
 from tests.e2e.test_formats_road import serving
 from tests.factories import World
@@ -151,3 +156,33 @@ def test_a_wheel_of_its_own_is_pushed_reviewed_baked_and_served(installation, wo
         outputs = {output["name"]: np.array(output["data"]) for output in answer.json()["outputs"]}
     assert outputs["predict"].tolist() == model.predict(X).tolist()
     assert np.allclose(outputs["predict_proba"].reshape(60, 2), model.predict_proba(X), rtol=0, atol=1e-12)
+
+    kept = own_wheels.more("riskfeatures/version.py", 'VERSION = "kept in the index"\n')
+    with private_index(installation, world, good) as index:
+        index.files[own_wheels.NAME] = kept
+        installation.environ["COUNTERSIGN_INDEX_URL"] = index.url
+        named = pushed(world, data, **{own_code.FILE: declared(kept)})
+        code, _, said = installation.work()
+        assert code == 0, said
+    with world.read() as session:
+        version = world.version(session, named)
+        assert version.stage is Stage.READY, [report.body for report in version.reports][-1]
+        (brought,) = session.get_one(CheckReport, (version.id, "own-code")).body["facts"]["wheels"]
+        assert (brought["source"], brought["sha256"]) == ("index", digest.of_bytes(kept))
+        locked = {wheel["sha256"] for wheel in version.lock["wheels"]}
+        assert locked ^ {wheel["sha256"] for wheel in world.version(session, good).lock["wheels"]} == {
+            digest.of_bytes(kept),
+            digest.of_bytes(WHEEL),
+        }
+
+
+@contextmanager
+def private_index(installation, world, number):
+    """An index of a company, with the libraries of a version's lock as they are in the store."""
+    index = LoopbackIndex()
+    with world.read() as session:
+        for wheel in world.version(session, number).lock["wheels"]:
+            with installation.store.open(wheel["sha256"]) as file:
+                index.files[wheel["filename"]] = file.read()
+    with served(index):
+        yield index
