@@ -94,6 +94,11 @@ def chromium() -> Iterator[Browser]:
         yield browser
 
 
+PROGRAMS = frozenset({"trained", "serve", "server", "process_sandbox"})
+"""Fixtures that train models, serve them, or run them in a sandbox."""
+WHOLE = Path(__file__).parent / "e2e"
+
+
 @pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests of the engine look at what is on it, so they run one after another; those of a module share one browser.
@@ -101,6 +106,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     What is for a soak only is left out of other runs, not skipped: a skipped test is one that could not run.
     """
     for item in items:
+        if not PROGRAMS.isdisjoint(item.fixturenames) or item.path.is_relative_to(WHOLE):  # type: ignore[attr-defined]
+            item.add_marker("process")
         if item.get_closest_marker("engine"):
             item.add_marker(pytest.mark.xdist_group("engine"))
         elif item.get_closest_marker("browser"):
