@@ -23,8 +23,9 @@ from .artifacts import BadPath, File, check_distinct, check_path
 from .shapes import Node, ShapeError
 
 SCHEMA = "countersign.own-code/1"
+RUNNER = "countersign_runner"
+"""The package of `serving/runner.py`, which no wheel may stand in for."""
 FILE = "own-code.json"
-RUNNER = "countersign_runner"  # the package of `serving/runner.py`
 """The file of a version that names its own code, wherever the wheels come from."""
 WHEELS = "wheels/"
 """Where a version holds the wheels that were pushed with it."""

@@ -54,7 +54,7 @@ def _read(path: Path, file_format: str, allowed: frozenset[str]) -> Any:
 _OTHER_FILE_HINT = "The file is not the one that was scanned, or it was scanned under another format. Push it again."
 
 
-def _finder(base: type, allowed: frozenset[str]) -> Callable[[Any, str, str], Any]:
+def _finder(base: type[pickle.Unpickler], allowed: frozenset[str]) -> Callable[[Any, str, str], Any]:
     def find_class(self: Any, module: str, name: str) -> Any:
         if f"{module}:{name}" not in allowed:
             raise RunnerError(
@@ -62,7 +62,7 @@ def _finder(base: type, allowed: frozenset[str]) -> Callable[[Any, str, str], An
                 f"the file asks for {module}:{name}, which is not on its allow-list",
                 _OTHER_FILE_HINT,
             )
-        return base.find_class(self, module, name)  # type: ignore[attr-defined]
+        return base.find_class(self, module, name)
 
     return find_class
 
@@ -75,7 +75,7 @@ def _pickle_loader(file: Any, allowed: frozenset[str]) -> Any:
 def _load_joblib(path: Path, file: Any, allowed: frozenset[str]) -> Any:
     try:
         from joblib import __version__ as version  # noqa: PLC0415  # the model's own library
-        from joblib import numpy_pickle  # noqa: PLC0415
+        from joblib import numpy_pickle  # noqa: PLC0415  # as above
     except ImportError:
         raise RunnerError(
             "load-failed", "the lock has no joblib, which a joblib file needs", "Add joblib to requirements.txt."
@@ -89,7 +89,7 @@ def _load_joblib(path: Path, file: Any, allowed: frozenset[str]) -> Any:
         )
     base = numpy_pickle.NumpyUnpickler
     loader = type("AllowListUnpickler", (base,), {"find_class": _finder(base, allowed)})
-    with numpy_pickle._validate_fileobject_and_memmap(file, str(path)) as (stream, _):  # noqa: SLF001
+    with numpy_pickle._validate_fileobject_and_memmap(file, str(path)) as (stream, _):  # noqa: SLF001  # what joblib.load calls itself
         if isinstance(stream, str):
             raise RunnerError(
                 "load-refused", "the file was written by joblib before 0.10", "Save it again with a current joblib."

@@ -29,7 +29,7 @@ HEAD_LIMIT = 32 * 1024  # bytes of request line and headers
 JOINED = 4 * 1024  # bytes of a body that is written with its head: copying them is cheaper than another part
 COPIED = 4 * 1024 * 1024  # bytes of a body that the event loop joins itself, in half a millisecond
 STEP = 4 * 1024  # bytes handed to the parser at once: heads are measured, and requests counted, in between
-TURN = 256_000  # bytes read at once after which others have their turn: uvloop's buffer, and only when that is full libuv reads on
+TURN = 256_000  # bytes read at once after which others have their turn: uvloop's buffer
 PIPELINE = 64  # requests of one connection under way before it is no longer read
 SLOWEST = 64 * 1024  # bytes a second that a body must make on average
 IDLE_SECONDS = 75  # that a connection may stay open between requests
@@ -184,7 +184,7 @@ class Connection(asyncio.Protocol):
             self._unparsed = memoryview(bytes(self._unparsed) + data if self._unparsed else data)
             self._parse()
             if len(data) >= TURN and not self._reading_paused:
-                # Up to 32 times, as long as more of a large body is there.
+                # A full buffer: libuv would read on at once, up to 32 times, and a large body always has more.
                 self._transport.pause_reading()
                 self._loop.call_soon(self._read_on)
 

@@ -106,7 +106,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     What is for a soak only is left out of other runs, not skipped: a skipped test is one that could not run.
     """
     for item in items:
-        if not PROGRAMS.isdisjoint(item.fixturenames) or item.path.is_relative_to(WHOLE):  # type: ignore[attr-defined]
+        if not PROGRAMS.isdisjoint(item.fixturenames) or item.path.is_relative_to(WHOLE):
             item.add_marker("process")
         if item.get_closest_marker("engine"):
             item.add_marker(pytest.mark.xdist_group("engine"))

@@ -36,9 +36,8 @@ def main(argv: list[str]) -> None:
     runner.enter(arguments.site)
     # The model's own libraries come first: the tools were resolved so that they fit them.
     sys.path.append(str(arguments.tools))
-    # These need numpy, which can be imported from here on.
-    from builders.compile import making  # noqa: PLC0415
-    from serving import estimators, introspection  # noqa: PLC0415
+    from builders.compile import making  # noqa: PLC0415  # needs numpy, which enter() has made importable
+    from serving import estimators, introspection  # noqa: PLC0415  # likewise
 
     allowed = frozenset(json.loads(arguments.allow.read_bytes())["globals"])
     warnings.simplefilter("ignore")
