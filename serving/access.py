@@ -81,4 +81,4 @@ class Access:
             if call.rows is not None:
                 told["rows"] = call.rows
             told["ms"] = round(1000 * (time.perf_counter() - call.started), 3)
-            self._log.write("info", "request", told)
+            self._log.gather("request", told)

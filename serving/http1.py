@@ -1,6 +1,7 @@
 """HTTP/1.1 connections: llhttp parses, this keeps order, limits and deadlines, and hands whole requests to a handler."""
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
@@ -148,7 +149,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._queue: deque[Exchange] = deque()
         self._current: Exchange | None = None  # being received
-        self._unparsed = memoryview(b"")
+        self._unparsed: bytes | memoryview = b""
         self._head_bytes = 0
         self._in_head = False
         self._deaf = False  # whatever still comes is discarded
@@ -180,13 +181,14 @@ class Connection(asyncio.Protocol):
         return bool(self._queue)
 
     def data_received(self, data: bytes) -> None:
-        if not self._deaf:
-            self._unparsed = memoryview(bytes(self._unparsed) + data if self._unparsed else data)
-            self._parse()
-            if len(data) >= TURN and not self._reading_paused:
-                # A full buffer: libuv would read on at once, up to 32 times, and a large body always has more.
-                self._transport.pause_reading()
-                self._loop.call_soon(self._read_on)
+        if self._deaf:
+            return
+        self._unparsed = bytes(self._unparsed) + data if self._unparsed else data
+        self._parse()
+        if len(data) >= TURN and not self._reading_paused:
+            # A full buffer: libuv would read on at once, up to 32 times, and a large body always has more.
+            self._transport.pause_reading()
+            self._loop.call_soon(self._read_on)
 
     def _read_on(self) -> None:
         if not self._reading_paused and not self._transport.is_closing():
@@ -197,7 +199,10 @@ class Connection(asyncio.Protocol):
         try:
             while self._unparsed and not self._deaf and not self._crowded:
                 step = max(STEP, self._missing)
-                piece, self._unparsed = self._unparsed[:step], self._unparsed[step:]
+                piece, self._unparsed = self._unparsed, b""
+                if len(piece) > step:
+                    view = memoryview(piece)
+                    piece, self._unparsed = view[:step], view[step:]
                 self._parser.feed_data(piece)
                 if self._in_head:
                     self._head_bytes += len(piece)
@@ -358,8 +363,8 @@ class Connection(asyncio.Protocol):
             target = exchange.target.decode("latin-1")
             request = Request(exchange.method, target, exchange.headers, body, exchange.identify(self._http.access))
             response = await self._http.handler(request)
-            if response.size >= COMPRESSED_FROM:
-                accepted = accepted_encoding(exchange.headers.get(b"accept-encoding", b""))
+            if (given := exchange.headers.get(b"accept-encoding")) and _size(response) >= COMPRESSED_FROM:
+                accepted = accepted_encoding(given)
                 if accepted:
                     response = await asyncio.to_thread(compress, response, accepted)
         except ServingError as error:
@@ -399,26 +404,23 @@ class Connection(asyncio.Protocol):
         call = exchange.identify(self._http.access)
         if exchange.method not in ("GET", "HEAD"):  # probes and scrapes come all day and say nothing
             self._http.access.answered(call, response.status)
-        size = response.size
-        head = [
-            _STATUS_LINES[response.status],
-            b"content-length: %d\r\ndate: %s\r\nx-request-id: %s\r\n" % (size, self._http.date, call.id.encode()),
-            *[b"%s: %s\r\n" % header for header in response.headers],
-        ]
+        size = _size(response)
+        about = (size, self._http.date, call.id.encode())
+        head = b"content-length: %d\r\ndate: %s\r\nx-request-id: %s\r\n" % about + response.head
         if call.trace is not None:
-            head.append(b"traceparent: %s\r\n" % call.trace.header.encode())
+            head += b"traceparent: %s\r\n" % call.trace.header.encode()
         if self._http.door.draining and len(self._queue) == 1 and self._current is None:
             exchange.keep_alive = False  # the last answer of this connection
         if not exchange.keep_alive:
-            head.append(b"connection: close\r\n")
+            head += b"connection: close\r\n"
         elif exchange.http10:
-            head.append(b"connection: keep-alive\r\n")
+            head += b"connection: keep-alive\r\n"
         body = () if exchange.method == "HEAD" else response.body
-        head.append(b"\r\n")
+        head = b"%s%s\r\n" % (_STATUS_LINES[response.status], head)
         if size <= JOINED:
-            exchange.parts = [b"".join([*head, *body])]
+            exchange.parts = [b"".join((head, *body))]
         else:
-            exchange.parts = [b"".join(head), *body]
+            exchange.parts = [head, *body]
         self._flush()
 
     def _flush(self) -> None:
@@ -461,18 +463,24 @@ class Connection(asyncio.Protocol):
     def _set_deadline(self) -> None:
         if self._current is None and not self._writing_paused:
             # While answers are being made, the model's own limit holds.
-            self._deadline = float("inf") if self._queue else self._loop.time() + IDLE_SECONDS
+            self._deadline = math.inf if self._queue else self._loop.time() + IDLE_SECONDS
 
     def _regulate(self) -> None:
         """Stop reading from a client that does not read, or that sends faster than it is answered."""
         if self._deaf:
-            self._unparsed = memoryview(b"")
-        if self._unparsed and not self._crowded:
+            self._unparsed = b""
+        crowded = self._crowded
+        if self._unparsed and not crowded:
             self._loop.call_soon(self._parse)  # not at once: other connections have their turn
-        pause = self._crowded or bool(self._unparsed)
+        pause = crowded or bool(self._unparsed)
         if pause != self._reading_paused and not self._transport.is_closing():
             self._reading_paused = pause
             if pause:
                 self._transport.pause_reading()
             else:
                 self._transport.resume_reading()
+
+
+def _size(response: Response) -> int:
+    """Bytes of its body."""
+    return sum(map(len, response.body))

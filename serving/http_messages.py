@@ -11,6 +11,7 @@ from serving.errors import BadEncoding, BadRequest, ServingError, TooLarge, Unau
 from serving.tensors import Buffer
 
 JSON = b"application/json"
+JSON_HEAD = b"content-type: %s\r\n" % JSON
 COMPRESSED_FROM = 1024  # bytes of a body: below, its headers weigh as much
 
 
@@ -27,27 +28,23 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """``headers`` besides the length, the date and the request id."""
+    """``head`` has the lines of its headers, besides the length, the date and the request id."""
 
     status: int
     body: list[Buffer]
-    headers: tuple[tuple[bytes, bytes], ...] = ((b"content-type", JSON),)
-
-    @property
-    def size(self) -> int:
-        return sum(map(len, self.body))
+    head: bytes = JSON_HEAD
 
 
 def error_response(error: ServingError) -> Response:
     """``error`` as the protocol shows it."""
-    headers = [(b"content-type", JSON)]
+    head = JSON_HEAD
     if isinstance(error, WrongMethod):
-        headers.append((b"allow", error.allowed.encode()))
+        head += b"allow: %s\r\n" % error.allowed.encode()
     if isinstance(error, Unauthorized):
-        headers.append((b"www-authenticate", b"Bearer"))
+        head += b"www-authenticate: Bearer\r\n"
     if error.retry_after is not None:
-        headers.append((b"retry-after", b"%d" % error.retry_after))
-    return Response(error.status, [orjson.dumps({"error": str(error)})], tuple(headers))
+        head += b"retry-after: %d\r\n" % error.retry_after
+    return Response(error.status, [orjson.dumps({"error": str(error)})], head)
 
 
 def decompress(body: bytes, encoding: bytes, limit: int) -> bytes:
@@ -90,5 +87,5 @@ def compress(response: Response, encoding: bytes) -> Response:
     """``response`` under a Content-Encoding, at the level that costs least: numbers hardly shrink at any."""
     stream = zlib.compressobj(1, wbits=zlib.MAX_WBITS | 16 if encoding == b"gzip" else zlib.MAX_WBITS)
     body = b"".join([*(stream.compress(part) for part in response.body), stream.flush()])
-    headers = (*response.headers, (b"content-encoding", encoding), (b"vary", b"accept-encoding"))
-    return Response(response.status, [body], headers)
+    head = response.head + b"content-encoding: %s\r\nvary: accept-encoding\r\n" % encoding
+    return Response(response.status, [body], head)

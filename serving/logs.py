@@ -1,13 +1,16 @@
 """JSON log lines on standard output, one object per event. Never inputs or answers: they may be personal data."""
 
 import sys
-import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+GATHERED_SECONDS = 0.1  # that a line may wait for others: writing each by itself costs a tenth of a small request
+GATHERED = 64  # lines that wait at most: their memory is used again while it is in the cache
+_OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z
 
 
 class Log:
@@ -15,36 +18,41 @@ class Log:
 
     def __init__(self, level: str) -> None:
         self._threshold = LEVELS[level]
-        self._second, self._shown_second = 0, ""
         self._lines: list[bytes] = []
-        self._later: Callable[[Callable[[], None]], object] | None = None
+        self._later: Callable[[float, Callable[[], None]], object] | None = None
 
-    def gather(self, later: Callable[[Callable[[], None]], object]) -> None:
-        """Write the lines of one turn of an event loop together, in its next: ``later`` is its `call_soon`.
-
-        Whoever stops the loop calls `flush`. Warnings and errors are written at once, with what waited before them.
-        """
+    def let_wait(self, later: Callable[[float, Callable[[], None]], object]) -> None:
+        """Let `gather` wait; ``later`` is the `call_later` of an event loop. Whoever stops the loop calls `flush`."""
         self._later = later
 
     def enabled(self, level: str) -> bool:
         return LEVELS[level] >= self._threshold
 
     def write(self, level: str, event: str, fields: Mapping[str, Any]) -> None:
-        """Write ``event`` with its fields."""
-        if not self.enabled(level):
+        """Write ``event`` with its fields, after what waited."""
+        if self.enabled(level):
+            self._add(level, event, fields)
+            self.flush()
+
+    def gather(self, event: str, fields: Mapping[str, Any]) -> None:
+        """Write ``event``, an info line, soon: in a moment, together with others like it."""
+        if not self.enabled("info"):
             return
-        line = {"at": self._now(), "level": level, "event": event, **fields}
-        self._lines.append(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
-        if self._later is None or LEVELS[level] > LEVELS["info"]:
+        self._add("info", event, fields)
+        if self._later is None or len(self._lines) >= GATHERED:
             self.flush()
         elif len(self._lines) == 1:
-            self._later(self.flush)
+            self._later(GATHERED_SECONDS, self.flush)
 
     def flush(self) -> None:
         """Write what waits."""
         lines, self._lines = self._lines, []
         sys.stdout.buffer.write(b"".join(lines))
         sys.stdout.buffer.flush()
+
+    def _add(self, level: str, event: str, fields: Mapping[str, Any]) -> None:
+        line = {"at": datetime.now(UTC), "level": level, "event": event, **fields}
+        self._lines.append(orjson.dumps(line, option=_OPTIONS))
 
     def info(self, event: str, **fields: Any) -> None:
         self.write("info", event, fields)
@@ -54,11 +62,3 @@ class Log:
 
     def error(self, event: str, **fields: Any) -> None:
         self.write("error", event, fields)
-
-    def _now(self) -> str:
-        """The time in UTC, to a millisecond; what changes once a second is formatted once a second."""
-        now = time.time()
-        second = int(now)
-        if second != self._second:
-            self._second, self._shown_second = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        return f"{self._shown_second}.{int(1000 * (now - second)):03}Z"

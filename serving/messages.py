@@ -21,7 +21,6 @@ from serving.tensors import (
     dates,
     describe,
     elements_of,
-    first_nan,
     from_array,
     from_raw,
     from_values,
@@ -103,7 +102,7 @@ def bind(signature: Signature, request: InferRequest) -> Batch:
     """
     tensors = _bind_inputs(signature, request)
     rows = tensors[0].shape[0]
-    for tensor in tensors:
+    for tensor in tensors[1:]:
         if tensor.shape[0] != rows:
             raise BadRequest(
                 f'input "{tensor.name}": {tensor.shape[0]} rows came, but input "{tensors[0].name}" has {rows}; '
@@ -122,13 +121,13 @@ def _bind_inputs(signature: Signature, request: InferRequest) -> tuple[Tensor, .
     if request.form == "frame" and signature.layout == "matrix":
         return (_bind_matrix(first, request.inputs),)
     given = _in_order([item.name for item in signature.inputs], request.inputs)
-    return tuple(_bind_input(expected, item) for expected, item in zip(signature.inputs, given, strict=True))
+    return tuple([_bind_input(expected, item) for expected, item in zip(signature.inputs, given, strict=True)])
 
 
-def _in_order(known: list[str], inputs: Sequence[GivenInput]) -> list[GivenInput]:
+def _in_order(known: list[str], inputs: Sequence[GivenInput]) -> Sequence[GivenInput]:
     """The inputs in the order of ``known``, each once."""
     if [item.name for item in inputs] == known:
-        return list(inputs)
+        return inputs
     given: dict[str, GivenInput] = {}
     for item in inputs:
         if item.name in given:
@@ -163,24 +162,24 @@ def _bind_input(expected: Input, given: GivenInput) -> Tensor:
         known = ", ".join([*DTYPES, "BYTES"])
         raise BadRequest(f'input "{expected.name}": datatype "{datatype}" is unknown; the protocol has {known}')
     shape = given.shape
-    if len(shape) == len(expected.shape) + 1 == 2 and shape[1] == 1:
+    if shape[1:] == (1,) and len(expected.shape) == 1:
         shape = shape[:1]  # a column may come as [n, 1]
-    if len(shape) != len(expected.shape) or shape[1:] != expected.shape[1:] or shape[0] < 0:
+    if shape[1:] != expected.shape[1:] or not shape or shape[0] < 0:
         raise BadRequest(
             f'input "{expected.name}": shape {list(given.shape)} came, expected {list(expected.shape)} (-1: any number of rows)'
         )
     if shape[0] == 0:
         raise BadRequest(f'input "{expected.name}": 0 rows came, expected at least 1')
     try:
-        tensor = convert(_encode(expected, given, datatype, shape), expected.datatype)
+        tensor = _encode(expected, given, datatype, shape)
+        if datatype != expected.datatype:
+            tensor = convert(tensor, expected.datatype)
         if expected.content_type == "datetime":
             tensor = dates(tensor, expected.zone)
         elif given.content_type == "datetime":
             raise TensorError(f"dates came, expected {expected.datatype}")
     except TensorError as error:
         raise BadRequest(f'input "{expected.name}": {error}') from None
-    if not expected.nullable and (row := first_nan(tensor)) is not None:
-        raise BadRequest(f'input "{expected.name}": row {row} is NaN, and this input takes no missing values')
     return tensor
 
 
@@ -190,14 +189,15 @@ def _encode(expected: Input, given: GivenInput, datatype: str, shape: tuple[int,
     if given.content_type == "base64" and datatype == "BYTES":
         values = _from_base64(given)
     elif given.raw is not None:
-        return from_raw(expected.name, datatype, shape, given.raw)
+        return from_raw(expected.name, datatype, shape, given.raw, nullable=expected.nullable)
     if datatype != expected.datatype:  # a wrong one is told before the values are judged by it
         convert(Tensor(expected.name, datatype, (0,), b""), expected.datatype)
+        if None in (values or ()):
+            datatype = expected.datatype  # integers of which some are missing, where the model takes floats
     if given.content_type == "csv":
-        values = read_text(expected.datatype, given.values or [], nullable=expected.nullable)
-    elif datatype != expected.datatype and None in (values or ()):
-        datatype = expected.datatype  # integers of which some are missing, where the model takes floats
-    values = _flat_column(given, values)
+        values = read_text(expected.datatype, values or [], nullable=expected.nullable)
+    if len(shape) < len(given.shape):
+        values = _flat_column(values)
     return from_values(expected.name, datatype, shape, values, nullable=expected.nullable, plain=given.plain)
 
 
@@ -212,9 +212,9 @@ def _from_base64(given: GivenInput) -> list[Any]:
     return decoded
 
 
-def _flat_column(given: GivenInput, values: list[Any] | None) -> Any:
-    """The values of a column that came nested, as its shape [n, 1] says."""
-    if given.shape[1:] == (1,) and values and all(isinstance(row, list) and len(row) == 1 for row in values):
+def _flat_column(values: Any) -> Any:
+    """The values of a column that came as [n, 1], nested as that says."""
+    if values and all(isinstance(row, list) and len(row) == 1 for row in values):
         return [row[0] for row in values]
     return values
 

@@ -1,6 +1,7 @@
 """The protocol's JSON messages, with the binary tensor extension: bytes to `InferRequest`, `InferResponse` to bytes."""
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,18 +14,21 @@ from serving.tensors import DTYPES, FEW, PACKED_AS, Buffer, Tensor, describe, to
 
 LONG = 16 * 1024  # bytes of a body; in a shorter one values are sooner looked at one by one
 LETTERS = 100  # a body with more of one letter is of texts: its values are looked at, too
-_NONE: dict[str, Any] = {}  # where a message says nothing; never written to
+_SIZE = frozenset({int})  # the type of a size; true and 1.0 are none
 
 
-@dataclass(slots=True)  # as a Tensor
+@dataclass(frozen=True, slots=True)
 class Form:
     """How the client wants its outputs: ``binary`` for those that ``named`` does not list."""
 
     binary: bool = False
-    named: dict[str, bool] = field(default_factory=dict)
+    named: Mapping[str, bool] = field(default_factory=dict)
 
     def is_binary(self, name: str) -> bool:
         return self.named.get(name, self.binary)
+
+
+AS_JSON = Form()  # what most want
 
 
 def parse(body: bytes, head_length: int | None) -> tuple[InferRequest, Form]:
@@ -33,30 +37,35 @@ def parse(body: bytes, head_length: int | None) -> tuple[InferRequest, Form]:
     :param head_length: of the JSON, when binary tensors follow it (`Inference-Header-Content-Length`).
     :raises BadRequest: naming the place, what came and what is expected.
     """
-    if head_length is not None and head_length > len(body):
-        raise BadRequest(f"Inference-Header-Content-Length is {head_length}, but the body has {len(body)} bytes")
-    view = memoryview(body)
-    message = _object(_json(view[:head_length]), "the request")
-    tail = view[head_length:] if head_length is not None else None
+    text, tail = _parts(body, head_length)
+    message = _object(_json(text), "the request")
     given = message.get("inputs")
     if not isinstance(given, list) or not given:
         raise BadRequest(f"inputs is {_seen(message, 'inputs')}, expected an array with an object for each input")
-    parameters = _object(message.get("parameters", _NONE), "parameters")
-    frame = _content_type(parameters, "parameters") == "pd"
-    plain = len(view) > LONG and _is_plain(body)
     inputs = []
     start = 0
     for place, item in enumerate(given):
-        made, start = _input(_object(item, "inputs[{}]", place), place, tail, start)
-        made.plain = plain
+        made, start = _input(item, place, tail, start)
         inputs.append(made)
     if tail is not None and start != len(tail):
         raise BadRequest(f"{len(tail)} bytes follow the JSON, but the inputs' binary_data_size add up to {start}")
-    identifier = message.get("id", "")
-    if not isinstance(identifier, str):
-        raise BadRequest(f"id is {describe(identifier)}, expected a string")
-    outputs, form = _outputs(message.get("outputs", []), binary=parameters.get("binary_data_output") is True)
-    return InferRequest(inputs, outputs, identifier, parameters, "frame" if frame else "tensors"), form
+    if len(body) > LONG and _is_plain(body):
+        for made in inputs:
+            made.plain = True
+    request, form = InferRequest(inputs), AS_JSON
+    if "id" in message:
+        request.id = _identifier(message["id"])
+    if "parameters" in message:
+        parameters = request.parameters = _object(message["parameters"], "parameters")
+        if parameters.get("binary_data_output") is True:
+            form = Form(binary=True)
+        if _content_type(parameters, "parameters") == "pd":
+            request.form = "frame"
+    if "outputs" in message:
+        request.outputs, named = _outputs(message["outputs"])
+        if named:
+            form = Form(form.binary, named)
+    return request, form
 
 
 def render(response: InferResponse, form: Form) -> tuple[int | None, list[Buffer]]:
@@ -85,10 +94,20 @@ def parse_options(body: bytes) -> dict[str, Any]:
 
     :raises BadRequest: something else.
     """
-    return _object(_json(memoryview(body)), "the request") if body.strip() else {}
+    return _object(_json(body), "the request") if body.strip() else {}
 
 
-def _json(text: memoryview) -> Any:
+def _parts(body: bytes, head_length: int | None) -> tuple[Buffer, memoryview | None]:
+    """The JSON, and the binary tensors behind it where the sender says how long the JSON is."""
+    if head_length is None:
+        return body, None
+    if head_length > len(body):
+        raise BadRequest(f"Inference-Header-Content-Length is {head_length}, but the body has {len(body)} bytes")
+    view = memoryview(body)
+    return view[:head_length], view[head_length:]
+
+
+def _json(text: Buffer) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -110,10 +129,9 @@ def _is_plain(body: bytes) -> bool:
     return True
 
 
-def _object(value: Any, place: str, *where: object) -> dict[str, Any]:
-    """:param place: with a ``{}`` for each of ``where``, written out only when it is told."""
+def _object(value: Any, place: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise BadRequest(f"{place.format(*where)} is {describe(value)}, expected an object")
+        raise BadRequest(f"{place} is {describe(value)}, expected an object")
     return value
 
 
@@ -121,21 +139,25 @@ def _seen(item: dict[str, Any], key: str) -> str:
     return describe(item[key]) if key in item else "missing"
 
 
-def _input(item: dict[str, Any], place: int, tail: memoryview | None, start: int) -> tuple[GivenInput, int]:
+def _input(item: Any, place: int, tail: memoryview | None, start: int) -> tuple[GivenInput, int]:
+    """The input at ``place``, and where in ``tail`` the next one starts."""
+    if not isinstance(item, dict):
+        raise BadRequest(f"inputs[{place}] is {describe(item)}, expected an object")
     name, datatype, shape = item.get("name"), item.get("datatype"), item.get("shape")
     if not isinstance(name, str):
         raise BadRequest(f"inputs[{place}].name is {_seen(item, 'name')}, expected the name of an input")
     if not isinstance(datatype, str):
         raise BadRequest(f'input "{name}": datatype is {_seen(item, "datatype")}, expected a string such as FP64')
-    if not isinstance(shape, list) or not all(type(axis) is int and axis >= 0 for axis in shape):
+    if not isinstance(shape, list) or not _SIZE.issuperset(map(type, shape)) or min(shape, default=0) < 0:
         raise BadRequest(f'input "{name}": shape is {_seen(item, "shape")}, expected an array of sizes such as [1, 4]')
-    parameters = _object(item.get("parameters", _NONE), 'input "{}": parameters', name)
-    size = parameters.get("binary_data_size")
-    content_type = _content_type(parameters, 'input "{}"', name)
+    size = content_type = None
+    if "parameters" in item:
+        parameters = _object(item["parameters"], f'input "{name}": parameters')
+        size, content_type = parameters.get("binary_data_size"), _content_type(parameters, f'input "{name}"')
     if size is None:
         if "data" not in item:
             raise BadRequest(f'input "{name}": data is missing')
-        return GivenInput(name, datatype, tuple(shape), values=item["data"], content_type=content_type), start
+        return GivenInput(name, datatype, tuple(shape), item["data"], None, content_type), start
     if type(size) is not int or size < 0:
         raise BadRequest(f'input "{name}": binary_data_size is {describe(size)}, expected a number of bytes')
     if "data" in item:
@@ -150,29 +172,37 @@ def _input(item: dict[str, Any], place: int, tail: memoryview | None, start: int
     return GivenInput(name, datatype, tuple(shape), raw=tail[start:end], content_type=content_type), end
 
 
-def _content_type(parameters: dict[str, Any], place: str, *where: object) -> str | None:
-    """What MLServer's clients say of a request or an input; ``place`` as in `_object`."""
+def _content_type(parameters: dict[str, Any], place: str) -> str | None:
+    """What MLServer's clients say of a request or an input."""
     given = parameters.get("content_type")
     if given is not None and given not in CONTENT_TYPES:
-        known = ", ".join(CONTENT_TYPES)
-        raise BadRequest(f"{place.format(*where)}: content_type is {describe(given)}, expected one of {known}")
+        raise BadRequest(f"{place}: content_type is {describe(given)}, expected one of {', '.join(CONTENT_TYPES)}")
     return given
 
 
-def _outputs(value: Any, *, binary: bool) -> tuple[tuple[str, ...], Form]:
+def _identifier(value: Any) -> str:
+    if not isinstance(value, str):
+        raise BadRequest(f"id is {describe(value)}, expected a string")
+    return value
+
+
+def _outputs(value: Any) -> tuple[tuple[str, ...], dict[str, bool]]:
+    """The names of the outputs wanted, and for those where it is said whether they go as binary tensors."""
     if not isinstance(value, list):
         raise BadRequest(f"outputs is {describe(value)}, expected an array with an object for each output")
     names = []
     named = {}
     for place, item in enumerate(value):
-        name = _object(item, "outputs[{}]", place).get("name")
+        name = item.get("name") if isinstance(item, dict) else None
         if not isinstance(name, str):
+            _object(item, f"outputs[{place}]")
             raise BadRequest(f"outputs[{place}].name is {_seen(item, 'name')}, expected the name of an output")
         names.append(name)
-        wish = _object(item.get("parameters", _NONE), 'output "{}": parameters', name).get("binary_data")
-        if wish is not None:
-            named[name] = wish is True
-    return tuple(names), Form(binary, named)
+        if "parameters" in item:
+            wish = _object(item["parameters"], f'output "{name}": parameters').get("binary_data")
+            if wish is not None:
+                named[name] = wish is True
+    return tuple(names), named
 
 
 def _values(tensor: Tensor) -> Any:

@@ -1,7 +1,7 @@
 """Routes of the REST side: which request means what. Whatever they mean is the service's business."""
 
 import functools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 from urllib.parse import parse_qs, unquote
 
@@ -21,6 +21,15 @@ from serving.wire import ARROW, BINARY, JSON, MEDIA, Wanted, parse, render
 ADDRESSES = 64  # that are kept taken apart, with their headers: clients ask the same few, and one has at most the size of a head
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An inference: ``route`` is None for the only one there is, ``version`` empty where the weights choose."""
+
+    route: str | None
+    version: str
+    wanted: Wanted
+
+
 class Rest:
     """A `Handler` over a service."""
 
@@ -30,18 +39,36 @@ class Rest:
         self._settings = settings
 
     async def __call__(self, request: Request) -> Response:
+        headers, most = request.headers, (self._settings.max_rows, self._settings.max_body)
+        asked = _inference(request.target, headers.get(b"content-type", JSON), headers.get(b"accept", b""), *most)
+        if asked is None:
+            return self._tell(request)
+        _expect(request, "POST")
+        if (length := headers.get(b"inference-header-content-length")) is not None and asked.wanted.kind == "oip":
+            asked = replace(asked, wanted=replace(asked.wanted, head_length=_head_length(length)))
+        if is_far(asked.wanted, request.body):
+            async with self._helper.read(asked.wanted, request.body) as (far, form):
+                return await self._answer(request, asked, far, form)
+        message, form = parse(asked.wanted, request.body)
+        return await self._answer(request, asked, message, form)
+
+    async def _answer(self, request: Request, asked: Asked, message: messages.Request, form: Form) -> Response:
+        key = routing_key(request.headers.get(b"x-routing-key"), message.parameters)
+        route = self._service.only_route if asked.route is None else asked.route
+        answer = await self._service.infer(route, asked.version, message, key=key, call=request.call)
+        kind = asked.wanted.answer
+        large = sum([len(output.data) for output in answer.outputs if not form.is_binary(output.name)]) > LARGE
+        write = self._helper.render(kind, answer, form) if large or kind == "arrow" else None
+        head_length, body = await write if write is not None else render(kind, answer, form)
+        if head_length is None:
+            return Response(200, body, _head(answer.version, ARROW if kind == "arrow" else JSON))
+        length = b"inference-header-content-length: %d\r\n" % head_length
+        return Response(200, body, _head(answer.version, BINARY) + length)
+
+    def _tell(self, request: Request) -> Response:
+        """Whatever is no inference."""
         path, _ = _address(request.target)
         match path:
-            case ["v2", "models", route, "infer"]:
-                return await self._infer(request, route, "", self._wanted(request, "oip"))
-            case ["v2", "models", route, "versions", version, "infer"]:
-                return await self._infer(request, route, version, self._wanted(request, "oip"))
-            case ["v2", "models", route, "invocations"]:
-                return await self._infer(request, route, "", self._wanted(request, "mlflow"))
-            case ["v2", "models", route, "versions", version, "invocations"]:
-                return await self._infer(request, route, version, self._wanted(request, "mlflow"))
-            case ["invocations"]:
-                return await self._infer(request, self._service.only_route, "", self._wanted(request, "mlflow"))
             case ["v2", "repository", *rest]:
                 return self._repository(request, rest)
         _expect(request, "GET")
@@ -62,41 +89,9 @@ class Rest:
                 return self._model_ready(route, version)
             case ["metrics"]:
                 self._service.metrics.active.set(self._service.door.active)
-                content_type = metrics_module.CONTENT_TYPE.encode()
-                return Response(200, [self._service.metrics.render()], ((b"content-type", content_type),))
+                head = b"content-type: %s\r\n" % metrics_module.CONTENT_TYPE.encode()
+                return Response(200, [self._service.metrics.render()], head)
         raise NotFound("no such path; the Open Inference Protocol starts at /v2")
-
-    async def _infer(self, request: Request, route: str, version: str, wanted: Wanted) -> Response:
-        _expect(request, "POST")
-        if is_far(wanted, request.body):
-            async with self._helper.read(wanted, request.body) as (far, form):
-                return await self._answer(request, route, version, far, form, wanted.answer)
-        message, form = parse(wanted, request.body)
-        return await self._answer(request, route, version, message, form, wanted.answer)
-
-    async def _answer(
-        self, request: Request, route: str, version: str, message: messages.Request, form: Form, kind: str
-    ) -> Response:
-        key = routing_key(request.headers.get(b"x-routing-key"), message.parameters)
-        answer = await self._service.infer(route, version, message, key=key, call=request.call)
-        large = sum(len(output.data) for output in answer.outputs if not form.is_binary(output.name)) > LARGE
-        write = self._helper.render(kind, answer, form) if large or kind == "arrow" else None
-        head_length, body = await write if write is not None else render(kind, answer, form)
-        headers = [(b"x-model-version", answer.version.encode())]
-        if head_length is None:
-            headers.append((b"content-type", ARROW if kind == "arrow" else JSON))
-        else:
-            headers.append((b"content-type", BINARY))
-            headers.append((b"inference-header-content-length", b"%d" % head_length))
-        return Response(200, body, tuple(headers))
-
-    def _wanted(self, request: Request, kind: Literal["oip", "mlflow"]) -> Wanted:
-        """How the body came and the answer is to go, as the headers and the address say."""
-        headers, most = request.headers, (self._settings.max_rows, self._settings.max_body)
-        wanted = _wanted(kind, headers.get(b"content-type", JSON), headers.get(b"accept", b""), request.target, *most)
-        if wanted.kind == "oip" and (text := headers.get(b"inference-header-content-length")) is not None:
-            return replace(wanted, head_length=_head_length(text))
-        return wanted
 
     def _repository(self, request: Request, path: list[str]) -> Response:
         _expect(request, "POST")
@@ -121,20 +116,37 @@ def _address(target: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 @functools.lru_cache(ADDRESSES)
-def _wanted(
-    kind: Literal["oip", "mlflow"], content_type: bytes, accept: bytes, target: str, max_rows: int, max_body: int
-) -> Wanted:
+def _inference(target: str, content_type: bytes, accept: bytes, max_rows: int, max_body: int) -> Asked | None:
+    """What a request for an inference asks for; None: it asks for something else."""
+    path, outputs = _address(target)
+    route: str | None
+    match path:
+        case ["v2", "models", route, ("infer" | "invocations") as form]:
+            version = ""
+        case ["v2", "models", route, "versions", version, ("infer" | "invocations") as form]:
+            pass
+        case ["invocations" as form]:
+            route, version = None, ""
+        case _:
+            return None
+    kind: Literal["oip", "mlflow"] = "oip" if form == "infer" else "mlflow"
     given = content_type.partition(b";")[0].strip().lower()
     if kind == "mlflow" and given not in (JSON, *MEDIA):
         known = ", ".join(name.decode() for name in (JSON, *MEDIA))
         raise BadEncoding(f"Content-Type {given.decode('latin-1')!r} is unknown here; {known} are taken")
-    return Wanted(
+    wanted = Wanted(
         MEDIA.get(given, kind),
         "arrow" if ARROW in accept.lower() else kind,
-        outputs=("predict",) if kind == "mlflow" else _address(target)[1],
+        outputs=("predict",) if kind == "mlflow" else outputs,
         max_rows=max_rows,
         max_bytes=max_body,
     )
+    return Asked(route, version, wanted)
+
+
+@functools.lru_cache(ADDRESSES)
+def _head(version: str, content_type: bytes) -> bytes:
+    return b"x-model-version: %s\r\ncontent-type: %s\r\n" % (version.encode(), content_type)
 
 
 def routing_key(header: bytes | str | None, parameters: dict[str, Any]) -> str | None:

@@ -65,7 +65,7 @@ async def run(image: Sealed, settings: Settings, address: Address, log: Log) -> 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: _log_fault(log, context))
-    log.gather(loop.call_soon)
+    log.let_wait(loop.call_later)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     server = Server(image, settings, log)

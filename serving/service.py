@@ -145,11 +145,11 @@ class Service:
         counters.exposure["version" if version else "chance" if key is None else "key"] += 1
         try:
             batch = await request.bind(chosen.model.signature)
-            call.rows = batch.rows
-            if batch.rows > self._max_rows:
-                raise TooLarge(f"{batch.rows} rows came, at most {self._max_rows} are taken at once")
+            rows = call.rows = batch.rows
+            if rows > self._max_rows:
+                raise TooLarge(f"{rows} rows came, at most {self._max_rows} are taken at once")
             outputs = await self._batchers[chosen.model.ref].predict(batch)
-            counters.rows += batch.rows
+            counters.rows += rows
         except ServingError as error:
             counters.errors[error.status] += 1
             raise

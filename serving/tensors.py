@@ -76,7 +76,7 @@ def from_values(
 ) -> Tensor:
     """Encode JSON values, flat or nested as ``shape``.
 
-    :param nullable: ``None`` may stand for a missing value.
+    :param nullable: ``None`` may stand for a missing value, and so may NaN.
     :param plain: none of them is true or false, which Python takes for 1 and 0: numbers need not be told from them.
     :raises TensorError: a value, the nesting or the count of values does not fit.
     """
@@ -84,7 +84,7 @@ def from_values(
         raise TensorError(f"data is {describe(values)}, expected an array")
     if datatype == "BYTES":
         return _from_strings(name, shape, values, nullable=nullable)
-    if (packed := _pack(datatype, shape, values, plain=plain)) is not None:
+    if (packed := _pack(datatype, shape, values, nullable=nullable, plain=plain)) is not None:
         return Tensor(name, datatype, shape, packed)
     nulls = _check_types(datatype, values, nullable=nullable)
     if nulls and datatype == "BOOL":
@@ -98,10 +98,11 @@ def from_values(
     except ValueError:
         raise TensorError("data is nested unevenly, expected one flat array or rows of one length") from None
     _check_layout(array.shape, shape)
-    return Tensor(name, datatype, shape, array.tobytes(), nulls if datatype == "BOOL" else ())
+    tensor = Tensor(name, datatype, shape, array.tobytes(), nulls if datatype == "BOOL" else ())
+    return tensor if nullable else _without_nan(tensor)
 
 
-def _pack(datatype: str, shape: tuple[int, ...], values: list[Any], *, plain: bool) -> bytes | None:
+def _pack(datatype: str, shape: tuple[int, ...], values: list[Any], *, nullable: bool, plain: bool) -> bytes | None:
     """The wire form of plain numbers, flat or in rows; None for all else, which the longer way takes or refuses."""
     types, count = _TYPES.get(datatype), math.prod(shape)
     if types is None or count > PACKED:
@@ -113,14 +114,17 @@ def _pack(datatype: str, shape: tuple[int, ...], values: list[Any], *, plain: bo
     if len(values) != count or not (plain or types.issuperset(map(type, values))):
         return None
     try:
-        return struct.pack(f"<{count}{PACKED_AS[datatype]}", *values)
+        packed = struct.pack(f"<{count}{PACKED_AS[datatype]}", *values)
+        unsure = datatype == "FP64" and not nullable and math.isnan(sum(values))  # of NaN, or of two infinities
     except (struct.error, OverflowError):
         return None
+    return None if unsure else packed
 
 
-def from_raw(name: str, datatype: str, shape: tuple[int, ...], data: Buffer) -> Tensor:
+def from_raw(name: str, datatype: str, shape: tuple[int, ...], data: Buffer, *, nullable: bool = False) -> Tensor:
     """Take a binary tensor as it is, after checking that it is one.
 
+    :param nullable: NaN may stand for a missing value.
     :raises TensorError: ``data`` is longer or shorter than ``shape`` and ``datatype`` say, or BYTES are not UTF-8.
     """
     tensor = Tensor(name, datatype, shape, data)
@@ -133,6 +137,13 @@ def from_raw(name: str, datatype: str, shape: tuple[int, ...], data: Buffer) -> 
             raise TensorError(f"{len(elements)} elements came, shape {list(shape)} holds {tensor.count}")
     elif len(data) != (expected := tensor.count * DTYPES[datatype].itemsize):
         raise TensorError(f"{len(data)} bytes came, {datatype} of shape {list(shape)} has {expected}")
+    return tensor if nullable else _without_nan(tensor)
+
+
+def _without_nan(tensor: Tensor) -> Tensor:
+    """:raises TensorError: naming the first row with one."""
+    if (row := first_nan(tensor)) is not None:
+        raise TensorError(f"row {row} is NaN, and this input takes no missing values")
     return tensor
 
 
@@ -145,10 +156,16 @@ def from_array(name: str, datatype: str, array: Array) -> Tensor:
     return Tensor(name, datatype, array.shape, np.ascontiguousarray(array, dtype=DTYPES[datatype]).tobytes())
 
 
+def as_array(tensor: Tensor) -> Array:
+    """A numeric or BOOL tensor as an aligned array. It is not for writing: it may share the tensor's data."""
+    array: Array = np.ndarray(tensor.shape, DTYPES[tensor.datatype], tensor.data)
+    return array if array.flags.aligned else array.copy()
+
+
 def to_array(tensor: Tensor) -> Array:
     """A numeric or BOOL tensor as an aligned, writable array: compiled estimators refuse anything else."""
-    array = np.frombuffer(tensor.data, dtype=DTYPES[tensor.datatype]).reshape(tensor.shape)
-    return array if array.flags.aligned and array.flags.writeable else array.copy()
+    array = as_array(tensor)
+    return array if array.flags.writeable else array.copy()
 
 
 def to_strings(tensor: Tensor) -> list[str | None]:
@@ -262,8 +279,6 @@ def first_nan(tensor: Tensor) -> int | None:
     """Row of the first NaN of a float tensor, ``None`` when there is none."""
     if not tensor.datatype.startswith("FP"):
         return None
-    if tensor.datatype == "FP64" and len(tensor.data) <= 8 * FEW and not math.isnan(sum(_doubles(tensor.data))):
-        return None
     array = np.frombuffer(tensor.data, dtype=DTYPES[tensor.datatype])
     if not math.isnan(np.minimum.reduce(array, initial=0.0)):
         return None  # the smallest of all is NaN when one of them is; finding it takes a third of the time
@@ -271,10 +286,6 @@ def first_nan(tensor: Tensor) -> int | None:
     if not missing.any():
         return None
     return int(missing.argmax()) // max(1, tensor.count // tensor.shape[0])
-
-
-def _doubles(data: Buffer) -> tuple[float, ...]:
-    return struct.unpack(f"<{len(data) // 8}d", data)
 
 
 def join(tensors: Sequence[Tensor]) -> Tensor:

@@ -8,7 +8,7 @@ import orjson
 from serving import oip_json
 from serving.frames import parse_csv, parse_mlflow
 from serving.messages import InferRequest, InferResponse
-from serving.oip_json import Form
+from serving.oip_json import AS_JSON, Form
 from serving.tensors import Buffer, to_values
 
 Kind: TypeAlias = Literal["oip", "mlflow", "csv", "arrow", "parquet"]
@@ -44,12 +44,12 @@ def parse(wanted: Wanted, body: bytes) -> tuple[InferRequest, Form]:
     if wanted.kind == "oip":
         return oip_json.parse(body, wanted.head_length)
     if wanted.kind == "mlflow":
-        return parse_mlflow(body), Form()
+        return parse_mlflow(body), AS_JSON
     if wanted.kind == "csv":
-        return parse_csv(body, wanted.outputs, wanted.max_rows), Form()
+        return parse_csv(body, wanted.outputs, wanted.max_rows), AS_JSON
     from serving import tables  # noqa: PLC0415  # a large library, for the helper alone
 
-    return tables.parse(wanted.kind, body, wanted.outputs, wanted.max_rows, wanted.max_bytes), Form()
+    return tables.parse(wanted.kind, body, wanted.outputs, wanted.max_rows, wanted.max_bytes), AS_JSON
 
 
 def render(kind: str, response: InferResponse, form: Form) -> tuple[int | None, list[Buffer]]:

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from serving.tensors import Tensor, to_array, to_strings
+from serving.tensors import Tensor, as_array, to_strings
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Cells: TypeAlias = Array | list[str | None]
@@ -21,6 +21,8 @@ class Columns:
 
     def __init__(self, spec: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
         self._limits = arrays.get("limits")
+        # Above the largest float64 there is only infinity, and that is looked for in half the time.
+        self._are_infinite = self._limits is not None and bool((self._limits == np.finfo(np.float64).max).all())
         self._blocks = None
         if spec["blocks"] is not None:
             self._blocks = [
@@ -30,7 +32,7 @@ class Columns:
     def __call__(self, inputs: Sequence[Tensor]) -> Array:
         """:raises RowsNotTaken: a value the original refuses."""
         if len(inputs[0].shape) == 2:
-            matrix = to_array(inputs[0])
+            matrix = as_array(inputs[0])
             self._check(matrix)
             if self._blocks is None:
                 return matrix
@@ -43,7 +45,10 @@ class Columns:
         return _side_by_side([block(cells) for block in self._blocks])
 
     def _check(self, matrix: Array) -> None:
-        if self._limits is not None and bool((np.abs(matrix) > self._limits).any()):
+        if self._limits is None:
+            return
+        beyond = np.isinf(matrix) if self._are_infinite else np.abs(matrix) > self._limits
+        if np.count_nonzero(beyond):
             raise RowsNotTaken("a number is infinite, or too large for this model")
 
 
@@ -53,12 +58,12 @@ class Numbers:
     def __init__(self, spec: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
         self._inputs = spec["inputs"]
         self._are_first = self._inputs == list(range(len(self._inputs)))
-        self._steps = [(step["do"], arrays[step["with"]]) for step in spec["steps"]]
+        self._steps = [_step(_OPERATIONS[step["do"]], arrays[step["with"]]) for step in spec["steps"]]
 
     def __call__(self, cells: "Sequence[Cells] | Array") -> Array:
         matrix = self._matrix(cells)
         for do, operand in self._steps:
-            matrix = _OPERATIONS[do](matrix, operand)
+            matrix = do(matrix, operand)
         return matrix
 
     def _matrix(self, cells: "Sequence[Cells] | Array") -> Array:
@@ -103,6 +108,11 @@ _OPERATIONS: dict[str, Callable[[Array, Array], Array]] = {
 }
 
 
+def _step(do: Callable[[Array, Array], Array], operand: Array) -> tuple[Callable[[Array, Array], Array], Array]:
+    """``operand`` as a row, where that is all the same: with a row like itself numpy takes half the time."""
+    return do, np.atleast_2d(operand) if isinstance(do, np.ufunc) else operand
+
+
 class Codes:
     """A column of categories: to a place among ``width`` zeros, or with ``width`` 0 to a number of its own.
 
@@ -139,7 +149,7 @@ class Codes:
 def _cells(tensor: Tensor) -> Cells:
     if tensor.datatype == "BYTES":
         return to_strings(tensor)
-    array = to_array(tensor)
+    array = as_array(tensor)
     if tensor.nulls:
         array = array.astype(np.float64)
         array[list(tensor.nulls)] = math.nan

@@ -30,7 +30,8 @@ class Linear:
     """Rows times ``coef`` [features, k], plus ``intercept`` [k]."""
 
     def __init__(self, arrays: Mapping[str, Array]) -> None:
-        self._coef, self._intercept = arrays["coef"], arrays["intercept"]
+        self._coef = arrays["coef"]
+        self._intercept = np.atleast_2d(arrays["intercept"])  # as a row, see columns
 
     def of_matrix(self, matrix: Array) -> Array:
         return np.asarray(matrix @ self._coef + self._intercept)

@@ -1,10 +1,10 @@
-"""Log lines: one JSON object each, those of one turn of the loop written together, and none lost."""
+"""Log lines: one JSON object each, those of a moment written together, and none lost."""
 
 import json
 
 import pytest
 
-from serving.logs import Log
+from serving.logs import GATHERED, Log
 
 
 def events(capsysbinary):
@@ -22,33 +22,46 @@ def test_a_line_holds_what_is_known_and_nothing_below_the_threshold(capsysbinary
 
 
 @pytest.fixture
-def turns():
-    """What the loop was asked to do in its next turn."""
+def timers():
+    """What the loop was asked to do later."""
     return []
 
 
 @pytest.fixture
-def log(turns):
+def log(timers):
     """A log that gathers."""
     made = Log("info")
-    made.gather(turns.append)
+    made.let_wait(lambda seconds, flush: timers.append(flush))
     return made
 
 
-def test_lines_of_one_turn_are_written_together_in_the_next(log, turns, capsysbinary):
-    log.info("first")
-    log.info("second")
+def test_lines_of_a_moment_are_written_together(log, timers, capsysbinary):
+    log.gather("first", {})
+    log.gather("second", {})
     assert events(capsysbinary) == []
-    assert len(turns) == 1, "asked for once, however many lines wait"
-    turns.pop()()
+    assert len(timers) == 1, "asked for once, however many lines wait"
+    timers.pop()()
     assert events(capsysbinary) == ["first", "second"]
-    log.info("third")
-    assert len(turns) == 1
+    log.gather("third", {})
+    assert len(timers) == 1
 
 
-def test_a_warning_is_written_at_once_after_what_waited(log, turns, capsysbinary):
-    log.info("before")
-    log.warning("trouble")
-    assert events(capsysbinary) == ["before", "trouble"]
-    turns.pop()()
-    assert events(capsysbinary) == [], "the turn it was asked for finds nothing left"
+def test_many_lines_do_not_wait(log, timers, capsysbinary):
+    for _ in range(GATHERED + 1):
+        log.gather("request", {})
+    assert events(capsysbinary) == ["request"] * GATHERED
+    assert len(timers) == 2, "what came after them waits anew"
+
+
+def test_whatever_else_happens_is_written_at_once_after_what_waited(log, timers, capsysbinary):
+    log.gather("before", {})
+    log.info("ready")
+    assert events(capsysbinary) == ["before", "ready"]
+    timers.pop()()
+    assert events(capsysbinary) == [], "the timer finds nothing left"
+
+
+def test_without_a_loop_nothing_waits(capsysbinary):
+    Log("info").gather("request", {})
+    Log("warning").gather("request", {})
+    assert events(capsysbinary) == ["request"]
