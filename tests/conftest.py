@@ -94,9 +94,10 @@ def chromium() -> Iterator[Browser]:
         yield browser
 
 
-PROGRAMS = frozenset({"trained", "serve", "server", "process_sandbox"})
+PROGRAMS = frozenset({"trained", "serve", "server", "dated", "zoned", "process_sandbox"})
 """Fixtures that train models, serve them, or run them in a sandbox."""
-WHOLE = Path(__file__).parent / "e2e"
+FULL_OF_PROGRAMS = [Path(__file__).parent / folder for folder in ("builders/checks", "e2e", "examples")]
+"""Folders whose tests do, nearly all."""
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
@@ -106,8 +107,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     What is for a soak only is left out of other runs, not skipped: a skipped test is one that could not run.
     """
     for item in items:
-        if not PROGRAMS.isdisjoint(item.fixturenames) or item.path.is_relative_to(WHOLE):
-            item.add_marker("process")
+        if not PROGRAMS.isdisjoint(item.fixturenames) or any(map(item.path.is_relative_to, FULL_OF_PROGRAMS)):
+            item.add_marker("long")
         if item.get_closest_marker("engine"):
             item.add_marker(pytest.mark.xdist_group("engine"))
         elif item.get_closest_marker("browser"):

@@ -101,6 +101,7 @@ def baked(tmp_path_factory) -> Baked:
     return Baked(platform, sealed, released, tmp_path / "key.pem")
 
 
+@pytest.mark.long
 def test_two_clean_copies_in_different_surroundings_bake_the_same_image(baked, folder_for_everybody):
     """Folder, user, umask, time zone, locale, clock, hash seed, optimisation and pip: what ``make reproduce`` shows."""
     wanted = {"COUNTERSIGN_ISOLATION": "process"}

@@ -18,6 +18,8 @@ from formats.artifacts import File
 from tests.builders import test_statements as made
 from tests.builders.test_rebuild import baked  # noqa: F401 - a fixture
 
+pytestmark = pytest.mark.long
+
 TEXT = (Path(__file__).parents[2] / "docs/verify.md").read_text()
 REF = "payments/voice:1"
 

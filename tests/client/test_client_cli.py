@@ -460,6 +460,7 @@ def spawn(portal, home, *args, **options):
     )
 
 
+@pytest.mark.long
 def test_as_a_process(portal, home, folder):
     pushed = spawn(portal, home, "push", str(folder), "--name", NAME, "-o", "name")
     assert (pushed.returncode, pushed.stdout) == (0, f"{NAME}:1\n"), pushed.stderr
@@ -487,6 +488,7 @@ def on_a_terminal(portal, home, *args):
     return got.decode()
 
 
+@pytest.mark.long
 def test_on_a_terminal_there_are_bars_tables_and_no_foreign_control_characters(portal, home, folder):
     shown = on_a_terminal(portal, home, "push", str(folder), "--name", NAME, "--label", "a[b]\x1b[2J")
     assert "model.joblib" in shown

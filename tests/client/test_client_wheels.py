@@ -118,6 +118,7 @@ def run(*arguments):
     return CliRunner().invoke(main, arguments)
 
 
+@pytest.mark.long
 def test_the_skeleton_is_a_package_that_passes_its_test_and_can_be_brought(tmp_path):
     done = run("wheel", "init", "riskfeatures", "--to", str(tmp_path / "own"))
     assert done.exit_code == 0, done.output

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.contracts.codes import ROOT
 
 HEAVY = ("sklearn", "joblib", "skops", "docker", "numpy", "pandas", "scipy")
@@ -30,11 +32,13 @@ def _loaded(names: tuple[str, ...], program: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.long
 def test_the_web_process_loads_no_model_library_and_no_engine():
     """Not by any road: also not through something it imports."""
     assert _loaded(HEAVY, "import portal.api, portal.cli") == "[]"
 
 
+@pytest.mark.long
 def test_an_image_is_started_without_what_bakes_it():
     """The validator of bills of materials and the migrations take half a second, for which the image would wait."""
     assert _loaded(("cyclonedx", "jsonschema", "alembic", "flask"), "import builders.__main__, builders.run") == "[]"

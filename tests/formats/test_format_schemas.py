@@ -306,6 +306,7 @@ def places(value):
         yield from places(item)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", READERS)
 def test_whatever_a_schema_refuses_its_reader_refuses(name, good):
     """The reader may know more (order, references), never less."""

@@ -11,24 +11,20 @@ from registry import errors as domain
 from registry.db import Database
 from registry.errors import RegistryError
 from registry.settings import Settings
-from tests.portal.conftest import Browser
+from tests.portal.conftest import SECRET_KEY, Browser
 
 KINDS = [kind for kind in vars(domain).values() if inspect.isclass(kind) and issubclass(kind, RegistryError)]
 STATUSES = [400, 401, 403, 404, 405, 406, 409, 410, 411, 412, 413, 414, 415, 416, 422, 428, 429, 500, 501, 503]
 
 
-@pytest.fixture
-def app(settings: Settings, database: Database) -> Flask:
-    """One of each test's own: it gets routes more."""
-    return create_app(settings, database)
+@pytest.fixture(scope="module")
+def _built(tmp_path_factory: pytest.TempPathFactory) -> Flask:
+    """A portal with a page more, which fails in every way."""
+    folder = tmp_path_factory.mktemp("broken")
+    made = create_app(Settings(data_dir=folder, secret_key=SECRET_KEY), Database(f"sqlite:///{folder}/none.db"))
 
-
-@pytest.fixture
-def broken(app: Flask) -> Flask:
-    """The portal with pages that fail in every way."""
-
-    @app.get("/broken/<name>")
-    @app.get("/api/broken/<name>", endpoint="broken_api")
+    @made.get("/broken/<name>")
+    @made.get("/api/broken/<name>", endpoint="broken_api")
     @access.public
     def broken(name: str) -> str:
         if name == "crash":
@@ -41,6 +37,12 @@ def broken(app: Flask) -> Flask:
             "it happened to payments/voice", hint="Do this next.", errors=[("/name", "is wrong")]
         )
 
+    return made
+
+
+@pytest.fixture
+def broken(app: Flask) -> Flask:
+    """It, on this test's database; what it raises is answered."""
     app.config["PROPAGATE_EXCEPTIONS"] = False
     return app
 

@@ -116,6 +116,7 @@ def test_a_request_leaves_one_json_line_without_secrets(
     assert re.fullmatch("[0-9a-f]{32}", lines[1]["request_id"])
 
 
+@pytest.mark.long
 def test_wsgi_names_every_fault_and_stops(tmp_path: Path) -> None:
     import os
     import subprocess

@@ -83,6 +83,7 @@ def test_there_is_no_way_back_but_a_backup(database, script):
             command.downgrade(config, "base")
 
 
+@pytest.mark.long
 def test_alembic_runs_by_hand_on_the_settings(tmp_path):
     environ = {**os.environ, "COUNTERSIGN_DATA_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
     program = (

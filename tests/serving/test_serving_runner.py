@@ -24,6 +24,8 @@ from formats.signature import Signature
 from serving import estimators, introspection
 from serving.model_error import RunnerError
 
+pytestmark = pytest.mark.long
+
 LINE = LinearRegression().fit([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], [0.0, 2.0, -1.0])
 
 

@@ -109,6 +109,7 @@ def api(app, world, caller, signer):
     return loaded, {"Authorization": f"Bearer {token}"}
 
 
+@pytest.mark.long
 def test_what_is_served_is_what_is_described(api):
     """Bounded here; `schemathesis run docs/openapi.json --url ...` is the long form."""
     loaded, headers = api
