@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, func, or_, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, defer, joinedload, selectinload
+from sqlalchemy.orm import Session, contains_eager, defer, joinedload, selectinload
 
 from registry import access, accounts, audit, clock, names, paging
 from registry.access import Actor, Permission
@@ -403,14 +403,14 @@ def remove_alias(session: Session, alias: Alias, model: RegisteredModel, *, acto
     audit.record(session, audit.Action.ALIAS_REMOVED, actor=actor, subject=model, alias=alias.name)
 
 
-VERSION_PARTS = (
-    joinedload(ModelVersion.model).joinedload(RegisteredModel.team),
+_LISTS = (
     selectinload(ModelVersion.files),
     selectinload(ModelVersion.metrics),
     selectinload(ModelVersion.tags),
     selectinload(ModelVersion.aliases),
     selectinload(ModelVersion.reports),
 )
+VERSION_PARTS = (joinedload(ModelVersion.model).joinedload(RegisteredModel.team), *_LISTS)
 
 
 _reference: BindParameter[Any] = bindparam("reference")
@@ -428,6 +428,18 @@ REFERENCES: dict[str, ColumnElement[bool]] = {
 """What each kind of reference asks of a version joined with its model; ``:reference`` is its value."""
 
 
+# Made once, as _MODEL.
+_REFERENCED = {
+    kind: select(ModelVersion)
+    .join(ModelVersion.model)
+    .where(RegisteredModel.full_name == bindparam("full_name"), condition)
+    .options(contains_eager(ModelVersion.model).joinedload(RegisteredModel.team), *_LISTS)
+    .order_by(ModelVersion.number.desc())
+    .limit(1)
+    for kind, condition in REFERENCES.items()
+}
+
+
 def reference_kind(reference: str) -> tuple[str, str | int]:
     """Which of ``REFERENCES`` a reference is, and the value to compare with."""
     if reference.isdecimal():
@@ -442,19 +454,12 @@ def get_version(session: Session, full_name: str, reference: str | int, *, actor
 
     :raises NotFound: nothing of that reference, or the model is not the actor's to see.
     """
-    model = get_model(session, full_name, actor=actor)
+    access.require(actor, Permission.READ)
     text = str(reference)
     kind, value = reference_kind(text)
-    query = (
-        select(ModelVersion)
-        .join(RegisteredModel, RegisteredModel.id == ModelVersion.model_id)
-        .where(RegisteredModel.id == model.id, REFERENCES[kind])
-        .options(*VERSION_PARTS)
-        .order_by(ModelVersion.number.desc())
-        .limit(1)
-    )
-    version = session.scalars(query, {"reference": value}).first()
-    if version is None:
+    version = session.scalars(_REFERENCED[kind], {"full_name": full_name, "reference": value}).first()
+    if version is None or not may_see(version.model, actor=actor):
+        model = get_model(session, full_name, actor=actor)
         if text == "approved":
             raise NotFound(
                 f"{full_name} has no approved version yet",
