@@ -6,7 +6,10 @@ from typing import Any
 REST, GRPC = 8080, 8081
 USER = 10001
 DRAIN_SECONDS = 20  # that a server gives to requests under way; the pod gets more
-WEIGHTS = "/etc/countersign/weights.json"
+MOUNTED = "/etc/countersign"
+WEIGHTS = f"{MOUNTED}/weights.json"  # without it the image's own hold
+REVOCATIONS = f"{MOUNTED}/revocations.json"  # without it no server starts: what nobody can revoke must not run
+REVOKED = "countersign-revocations"  # the list of a namespace
 ALLOWED = "countersign-images"  # the list of digests that the admission policy asks
 
 
@@ -61,7 +64,7 @@ def admission(digests: list[str]) -> list[dict[str, Any]]:
     """
     constraints = {
         "resourceRules": [
-            {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["pods"]}
+            {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": _PODS}
         ]
     }
     listed = "c.image.contains('@') && c.image.split('@')[1] in params.data.digests.split(',')"
@@ -107,7 +110,19 @@ def compose(running: Running) -> dict[str, Any]:
                 "environment": {
                     "COUNTERSIGN_KEY_FINGERPRINT": running.fingerprint,
                     "COUNTERSIGN_IMAGE_DIGEST": running.digest,
+                    "COUNTERSIGN_WEIGHTS_FILE": WEIGHTS,
+                    "COUNTERSIGN_REVOCATIONS_FILE": REVOCATIONS,
                 },
+                # A folder, so that a file that takes the place of another is seen.
+                "volumes": [
+                    {
+                        "type": "bind",
+                        "source": "./countersign",
+                        "target": MOUNTED,
+                        "read_only": True,
+                        "bind": {"create_host_path": False},
+                    }
+                ],
                 "ports": [f"127.0.0.1:{port}:{port}" for port in (REST, GRPC)],
                 "stop_grace_period": f"{DRAIN_SECONDS + 10}s",
                 "restart": "unless-stopped",
@@ -116,6 +131,7 @@ def compose(running: Running) -> dict[str, Any]:
     }
 
 
+_PODS = ["pods", "pods/ephemeralcontainers"]  # the second is how a running pod gets a container more
 _OTHER_CONTAINERS = ("initContainers", "ephemeralContainers")
 
 
@@ -143,6 +159,7 @@ def _pod(running: Running) -> dict[str, Any]:
             {"name": "COUNTERSIGN_IMAGE_DIGEST", "value": running.digest},
             {"name": "COUNTERSIGN_DRAIN_SECONDS", "value": str(DRAIN_SECONDS)},
             {"name": "COUNTERSIGN_WEIGHTS_FILE", "value": WEIGHTS},
+            {"name": "COUNTERSIGN_REVOCATIONS_FILE", "value": REVOCATIONS},
         ],
         "startupProbe": _probe("live") | {"periodSeconds": 1, "failureThreshold": 60},
         "readinessProbe": _probe("ready") | {"periodSeconds": 2},
@@ -157,7 +174,7 @@ def _pod(running: Running) -> dict[str, Any]:
         },
         "volumeMounts": [
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  # inside the container
-            {"name": "weights", "mountPath": WEIGHTS.rpartition("/")[0], "readOnly": True},
+            {"name": "mounted", "mountPath": MOUNTED, "readOnly": True},
         ],
     }
     return {
@@ -173,8 +190,15 @@ def _pod(running: Running) -> dict[str, Any]:
         "containers": [container],
         "volumes": [
             {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
-            # A ConfigMap with the key weights.json moves weights within their bounds; without one the image's own hold.
-            {"name": "weights", "configMap": {"name": f"{running.name}-weights", "optional": True}},
+            {
+                "name": "mounted",
+                "projected": {
+                    "sources": [
+                        {"configMap": {"name": REVOKED}},
+                        {"configMap": {"name": f"{running.name}-weights", "optional": True}},
+                    ]
+                },
+            },
         ],
     }
 

@@ -72,7 +72,7 @@ class Access:
         self._metrics.answered(call.transport, status)
         if self._tracer is not None:
             self._tracer.end(call, status)
-        if self._log.enabled("info"):
+        if self._log.enabled("info"):  # else nothing is put together
             told: dict[str, Any] = {"request_id": call.id, "transport": call.transport, "status": status}
             if call.trace is not None:
                 told["trace_id"] = call.trace.id

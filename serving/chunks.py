@@ -25,35 +25,40 @@ class Chunk:
     kept: dict[str, Array]
 
 
-def chunks(source: Path, kind: str, keep: tuple[str, ...]) -> Iterator[Chunk]:
-    """The rows of ``source``, some at a time, apart from the columns to ``keep``.
+def chunks(source: Path, kind: str, keep: tuple[str, ...], max_rows: int) -> Iterator[Chunk]:
+    """The rows of ``source``, some at a time and at most ``max_rows``, apart from the columns to ``keep``.
 
     :raises Refusal: it is not of its format, or lacks a column to keep.
     """
+    most = min(CHUNK, max_rows)
     try:
-        yield from _csv_chunks(source, keep) if kind == "csv" else _table_chunks(source, kind, keep)
+        read = _csv_chunks(source, keep, most) if kind == "csv" else _table_chunks(source, kind, keep, most)
+        yield from read
     except ServingError as error:
         raise Refusal(f"{source}: {error}") from None
 
 
-def _table_chunks(source: Path, kind: str, keep: tuple[str, ...]) -> Iterator[Chunk]:
-    for batch in tables.batches(kind, str(source), CHUNK):
-        for start in range(0, batch.num_rows, CHUNK):
-            table = Table.from_batches([batch.slice(start, min(CHUNK, batch.num_rows - start))])
+def _table_chunks(source: Path, kind: str, keep: tuple[str, ...], most: int) -> Iterator[Chunk]:
+    for batch in tables.batches(kind, str(source), most):
+        for start in range(0, batch.num_rows, most):
+            table = Table.from_batches([batch.slice(start, min(most, batch.num_rows - start))])
             _check_kept(source, keep, table.column_names)
             given = [item for item in tables.inputs(table) if item.name not in keep]
             kept = {name: table.column(name).combine_chunks() for name in keep}
             yield Chunk(table.num_rows, given, kept)
 
 
-def _csv_chunks(source: Path, keep: tuple[str, ...]) -> Iterator[Chunk]:
+def _csv_chunks(source: Path, keep: tuple[str, ...], most: int) -> Iterator[Chunk]:
     try:
         with source.open(encoding="utf-8-sig", newline="") as file:
             lines = csv.reader(file, strict=True)
             names = next(lines, [])
             _check_kept(source, keep, names)
-            while rows := [row for row in islice(lines, CHUNK) if row]:
-                columns = columns_of(names, rows)
+            filled = (row for row in lines if row)
+            read = 0
+            while rows := list(islice(filled, most)):
+                columns = columns_of(names, rows, first=read)
+                read += len(rows)
                 kept = {name: Array(list(columns[name]), type=DataType.string()) for name in keep}
                 given = [
                     GivenInput(name, "", (len(rows),), values=list(values), content_type="csv")

@@ -9,13 +9,13 @@ import orjson
 
 from serving.errors import BadRequest, TooLarge
 from serving.messages import GivenInput, InferRequest
-from serving.tensors import describe
+from serving.tensors import Body, describe
 
 # MLflow answers what its model predicts, and asks for nothing by name.
 PREDICT = ("predict",)
 
 
-def parse_mlflow(body: bytes) -> InferRequest:
+def parse_mlflow(body: Body) -> InferRequest:
     """The body of MLflow's `/invocations`: exactly one of its four forms, and `params`, which no model of ours has.
 
     :raises BadRequest: naming the form, what came and what is expected.
@@ -33,7 +33,7 @@ def parse_mlflow(body: bytes) -> InferRequest:
     return _FORMS[given[0]](message[given[0]])
 
 
-def parse_csv(body: bytes, outputs: tuple[str, ...], max_rows: int) -> InferRequest:
+def parse_csv(body: Body, outputs: tuple[str, ...], max_rows: int) -> InferRequest:
     """A table in CSV (RFC 4180, UTF-8) whose first line names the columns.
 
     :raises BadRequest: naming the line, what came and what is expected.
@@ -60,12 +60,13 @@ def parse_csv(body: bytes, outputs: tuple[str, ...], max_rows: int) -> InferRequ
     return _frame(names, list(zip(*rows, strict=True)), outputs, "csv")
 
 
-def columns_of(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, Sequence[Any]]:
+def columns_of(names: Sequence[str], rows: Sequence[Sequence[Any]], first: int = 0) -> dict[str, Sequence[Any]]:
     """Rows as columns.
 
+    :param first: the number of the first row, for messages.
     :raises BadRequest: a row has more or fewer values than there are names, or a name comes twice.
     """
-    for number, row in enumerate(rows):
+    for number, row in enumerate(rows, first):
         if len(row) != len(names):
             raise BadRequest(f"row {number} has {len(row)} values, expected {len(names)}, as the first line has names")
     if len(set(names)) < len(names):

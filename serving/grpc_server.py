@@ -13,7 +13,7 @@ from serving.messages import GivenInput, InferRequest, InferResponse
 from serving.rest import routing_key
 from serving.service import Service
 from serving.settings import Settings
-from serving.tensors import DTYPES, Tensor, as_array, elements_of
+from serving.tensors import DTYPES, Tensor, elements_of, view
 from serving.tokens import TokenInterceptor, Tokens, text_metadata
 
 # Which repeated field of InferTensorContents holds a datatype. FP16 has none: it travels raw only.
@@ -171,7 +171,7 @@ def _contents(item: pb.ModelInferRequest.InferInputTensor) -> list[Any]:
 def _values(tensor: Tensor) -> list[Any]:
     if tensor.datatype == "BYTES":
         return [bytes(element) for element in elements_of(tensor.data)]
-    values: list[Any] = as_array(tensor).reshape(-1).tolist()
+    values: list[Any] = view(tensor).reshape(-1).tolist()
     return values
 
 

@@ -21,7 +21,7 @@ from serving.oip_json import Form
 from serving.predictor import Batch
 from serving.process import PASSED_ON, READ_AHEAD, own, receive
 from serving.settings import MIB, Settings
-from serving.tensors import FRAME, Buffer, Tensor, pack, unpack
+from serving.tensors import FRAME, Body, Buffer, Tensor, pack, unpack
 from serving.wire import Wanted
 
 COMMAND = "helper"
@@ -33,7 +33,7 @@ LOOKS, LOOK = 16, 512  # how often, and at how many bytes, a body is looked at f
 LIBRARIES, GROWTH = 1024 * MIB, 16
 
 
-def is_far(wanted: Wanted, body: bytes) -> bool:
+def is_far(wanted: Wanted, body: Body) -> bool:
     """Whether ``body`` is for the helper to read. Binary tensors are not: they are taken as they are."""
     size = wanted.head_length or len(body)
     if size <= LARGE or size > JSON_HERE or wanted.kind != "oip":
@@ -43,15 +43,30 @@ def is_far(wanted: Wanted, body: bytes) -> bool:
 
 
 class FarRequest:
-    """A request that was read in the helper, and stays there until it is bound."""
+    """A request that is read in the helper, and stays there until it is bound."""
 
-    def __init__(self, helper: "Helper", number: int, head: dict[str, Any]) -> None:
-        self.id: str = head["id"]
-        self.parameters: dict[str, Any] = head["parameters"]
-        self.number: int | None = number
+    def __init__(self, helper: "Helper", wanted: Wanted, body: Body) -> None:
+        self.id = ""
+        self.parameters: dict[str, Any] = {}
+        self.number: int | None = None
         self._helper = helper
+        self._wanted = wanted
+        self._body = body
+
+    async def read(self) -> Form:
+        """:raises ServingError: see `wire.parse`."""
+        self.number, said = await self._helper.parse(self._wanted, self._body)
+        self.id, self.parameters = said["id"], said["parameters"]
+        return Form(**said["form"])
 
     async def bind(self, signature: Signature) -> Batch:
+        try:
+            return await self._bind(signature)
+        except Unavailable:  # another body broke the reader, and this one was lost with it
+            await self.read()
+            return await self._bind(signature)
+
+    async def _bind(self, signature: Signature) -> Batch:
         number, self.number = self.number, None
         head, tensors = await self._helper.call({"do": "bind", "number": number, "signature": signature.to_dict()})
         return Batch(tuple(tensors), tuple(head["outputs"]))
@@ -70,19 +85,23 @@ class Helper:
         self._unused: list[int] = []  # read, and then not bound: to be forgotten
 
     @contextlib.asynccontextmanager
-    async def read(self, wanted: Wanted, body: Buffer) -> AsyncIterator[tuple[FarRequest, Form]]:
+    async def read(self, wanted: Wanted, body: Body) -> AsyncIterator[tuple[FarRequest, Form]]:
         """:raises ServingError: see `wire.parse`."""
-        self._count += 1
-        unused, self._unused = self._unused, []
-        head = {"do": "parse", "number": self._count, "unused": unused, "wanted": asdict(wanted)}
-        number = self._count
-        said, _ = await self.call(head, [Tensor("body", "UINT8", (len(body),), body)])
-        request = FarRequest(self, number, said)
+        request = FarRequest(self, wanted, body)
         try:
-            yield request, Form(**said["form"])
+            yield request, await request.read()
         finally:
             if request.number is not None:
-                self._unused.append(number)
+                self._unused.append(request.number)
+
+    async def parse(self, wanted: Wanted, body: Body) -> tuple[int, dict[str, Any]]:
+        """The number under which the helper keeps what it read, and what it says of it."""
+        self._count += 1
+        number = self._count
+        unused, self._unused = self._unused, []
+        head = {"do": "parse", "number": number, "unused": unused, "wanted": asdict(wanted)}
+        said, _ = await self.call(head, [Tensor("body", "UINT8", (len(body),), body)])
+        return number, said
 
     async def render(self, kind: str, response: InferResponse, form: Form) -> tuple[int | None, list[Buffer]]:
         """See `wire.render`."""
@@ -174,6 +193,8 @@ def _answer(
         return {"error": type(error).__name__, "message": str(error)}, []
     except MemoryError:
         return {"error": "TooLarge", "message": "the body takes more memory than allowed once it is read"}, []
+    except Exception:  # noqa: BLE001  # a fault of ours is one request's, and what else is kept here is for others
+        return {"error": "ServingError", "message": "internal error: the body broke its reader"}, []
 
 
 def _parse(kept: dict[int, InferRequest], head: dict[str, Any], body: Tensor) -> dict[str, Any]:
@@ -182,7 +203,9 @@ def _parse(kept: dict[int, InferRequest], head: dict[str, Any], body: Tensor) ->
     wanted = head["wanted"]
     request, form = wire.parse(Wanted(**wanted | {"outputs": tuple(wanted["outputs"])}), bytes(body.data))
     kept[head["number"]] = request
-    return {"id": request.id, "parameters": request.parameters, "form": asdict(form)}
+    # What is nested means nothing to us, and may be nested deeper than can be written.
+    told = {name: [] if isinstance(value, list | dict) else value for name, value in request.parameters.items()}
+    return {"id": request.id, "parameters": told, "form": asdict(form)}
 
 
 def _bind(kept: dict[int, InferRequest], head: dict[str, Any]) -> tuple[dict[str, Any], list[Tensor]]:

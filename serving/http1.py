@@ -23,12 +23,11 @@ from serving.http_messages import (
     error_response,
 )
 from serving.settings import Settings
-from serving.tensors import Buffer
+from serving.tensors import Body, Buffer
 from serving.tokens import Tokens
 
-HEAD_LIMIT = 32 * 1024  # bytes of request line and headers
+HEAD_LIMIT = 32 * 1024  # bytes of request line and headers; of a trailer; of what frames a chunk
 JOINED = 4 * 1024  # bytes of a body that is written with its head: copying them is cheaper than another part
-COPIED = 4 * 1024 * 1024  # bytes of a body that the event loop joins itself, in half a millisecond
 STEP = 4 * 1024  # bytes handed to the parser at once: heads are measured, and requests counted, in between
 TURN = 256_000  # bytes read at once after which others have their turn: uvloop's buffer
 PIPELINE = 64  # requests of one connection under way before it is no longer read
@@ -50,8 +49,8 @@ class Exchange:
 
     __slots__ = (
         "admitted",
+        "body",
         "call",
-        "chunks",
         "headers",
         "held",
         "http10",
@@ -69,7 +68,7 @@ class Exchange:
         self.method = ""
         self.target = b""
         self.headers: dict[bytes, bytes] = {}
-        self.chunks: list[bytes] = []
+        self.body: Body = b""  # the first piece as it came: small ones come in one
         self.length = 0  # of the body, where the head says it
         self.held = 0  # bytes of body in memory
         self.admitted = False
@@ -150,8 +149,9 @@ class Connection(asyncio.Protocol):
         self._queue: deque[Exchange] = deque()
         self._current: Exchange | None = None  # being received
         self._unparsed: bytes | memoryview = b""
-        self._head_bytes = 0
+        self._around = 0  # bytes since the message, or its last chunk, began that are not of its body
         self._in_head = False
+        self._repeating = False  # the parser is told again what is known of a request
         self._deaf = False  # whatever still comes is discarded
         self._unread = False  # ... and something may come: close only when the client had time to read our answer
         self._writing_paused = False
@@ -203,17 +203,33 @@ class Connection(asyncio.Protocol):
                 if len(piece) > step:
                     view = memoryview(piece)
                     piece, self._unparsed = view[:step], view[step:]
-                self._parser.feed_data(piece)
-                if self._in_head:
-                    self._head_bytes += len(piece)
-                    if self._head_bytes > HEAD_LIMIT:
-                        self._refuse(HeadTooLarge(f"the request's head is larger than {HEAD_LIMIT} bytes"))
-        except httptools.HttpParserUpgrade:
-            self._deaf = True  # we stay with HTTP/1.1; the request itself is answered
+                try:
+                    self._parser.feed_data(piece)
+                except httptools.HttpParserUpgrade as upgrade:
+                    self._stay(piece[upgrade.args[0] :])
+                    continue
+                self._around += len(piece)
+                if self._around > HEAD_LIMIT:
+                    self._refuse(HeadTooLarge(f"the request's head or trailer is larger than {HEAD_LIMIT} bytes"))
         except httptools.HttpParserError as error:
             if not self._deaf:
                 self._refuse(BadRequest(f"malformed HTTP request: {error}"))
         self._regulate()
+
+    def _stay(self, rest: bytes | memoryview) -> None:
+        """Go on with HTTP/1.1 where a client offers another protocol (RFC 9110, 7.8): the parser would read no more of this one.
+
+        A new parser is told how the body of the request comes, which the old one took for the other protocol's.
+        """
+        self._parser = httptools.HttpRequestParser(self)
+        exchange = self._current
+        if exchange is not None:
+            coding = exchange.headers.get(b"transfer-encoding")
+            framing = b"content-length: %d" % exchange.length if coding is None else b"transfer-encoding: " + coding
+            self._current, self._repeating = None, True
+            self._parser.feed_data(b"POST / HTTP/1.1\r\n%s\r\n\r\n" % framing)
+            self._current, self._repeating = exchange, False
+        self._unparsed = bytes(rest) + self._unparsed
 
     @property
     def _missing(self) -> int:
@@ -270,12 +286,12 @@ class Connection(asyncio.Protocol):
     # --- The parser
 
     def on_message_begin(self) -> None:
-        if self._deaf:
+        if self._deaf or self._repeating:
             return
         self._current = Exchange()
         self._queue.append(self._current)
         self._in_head = True
-        self._head_bytes = 0
+        self._around = 0
         self._deadline = self._loop.time() + self._http.settings.read_seconds
 
     def on_url(self, url: bytes) -> None:
@@ -283,8 +299,11 @@ class Connection(asyncio.Protocol):
             self._current.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._current is not None:
+        if self._current is not None and self._in_head:  # a trailer says nothing that was not asked before the body
             self._current.headers[name.lower()] = value
+
+    def on_chunk_header(self) -> None:
+        self._around = 0
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -325,13 +344,19 @@ class Connection(asyncio.Protocol):
         exchange = self._current
         if exchange is None:
             return
+        self._around -= len(body)
         self._deadline += len(body) / SLOWEST
         try:
             if exchange.held + len(body) > self._http.settings.max_body:
                 raise TooLarge(f"the body is larger than {self._http.settings.max_body} bytes, the most that are taken")
             if exchange.admitted:
                 self._http.door.hold(len(body))
-                exchange.chunks.append(body)
+                if not exchange.body:
+                    exchange.body = body
+                elif isinstance(exchange.body, bytearray):
+                    exchange.body += body
+                else:
+                    exchange.body = bytearray(exchange.body) + body
             exchange.held += len(body)
         except (TooLarge, Busy) as error:
             self._refuse(error)
@@ -340,8 +365,10 @@ class Connection(asyncio.Protocol):
         exchange = self._current
         if exchange is None:
             return
+        if self._parser.should_upgrade() and (exchange.length or b"transfer-encoding" in exchange.headers):
+            return  # its body is still to come, see _stay
         self._current = None
-        if not exchange.keep_alive:
+        if not exchange.keep_alive or exchange.method == "CONNECT":
             self._deaf = True
         if exchange.refusal is None:
             self._set_deadline()
@@ -353,17 +380,14 @@ class Connection(asyncio.Protocol):
 
     async def _answer(self, exchange: Exchange) -> None:
         try:
-            # Beside the loop when it is large: Python lets others go on while it copies.
-            large = exchange.held > COPIED
-            body = await asyncio.to_thread(b"".join, exchange.chunks) if large else b"".join(exchange.chunks)
-            exchange.chunks.clear()
+            body, exchange.body = exchange.body, b""
             encoding = exchange.headers.get(b"content-encoding", b"identity").lower()
             if encoding != b"identity":  # in a thread: a small body may become a large one
                 body = await asyncio.to_thread(decompress, body, encoding, self._http.settings.max_body)
             target = exchange.target.decode("latin-1")
             request = Request(exchange.method, target, exchange.headers, body, exchange.identify(self._http.access))
             response = await self._http.handler(request)
-            if (given := exchange.headers.get(b"accept-encoding")) and _size(response) >= COMPRESSED_FROM:
+            if (given := exchange.headers.get(b"accept-encoding")) and response.size >= COMPRESSED_FROM:
                 accepted = accepted_encoding(given)
                 if accepted:
                     response = await asyncio.to_thread(compress, response, accepted)
@@ -404,7 +428,7 @@ class Connection(asyncio.Protocol):
         call = exchange.identify(self._http.access)
         if exchange.method not in ("GET", "HEAD"):  # probes and scrapes come all day and say nothing
             self._http.access.answered(call, response.status)
-        size = _size(response)
+        size = response.size
         about = (size, self._http.date, call.id.encode())
         head = b"content-length: %d\r\ndate: %s\r\nx-request-id: %s\r\n" % about + response.head
         if call.trace is not None:
@@ -458,7 +482,7 @@ class Connection(asyncio.Protocol):
         if exchange.admitted:
             exchange.admitted = False
             self._http.door.leave(exchange.held)
-        exchange.chunks.clear()
+        exchange.body = b""
 
     def _set_deadline(self) -> None:
         if self._current is None and not self._writing_paused:
@@ -479,8 +503,3 @@ class Connection(asyncio.Protocol):
                 self._transport.pause_reading()
             else:
                 self._transport.resume_reading()
-
-
-def _size(response: Response) -> int:
-    """Bytes of its body."""
-    return sum(map(len, response.body))

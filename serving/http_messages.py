@@ -8,7 +8,7 @@ import orjson
 
 from serving.access import Call
 from serving.errors import BadEncoding, BadRequest, ServingError, TooLarge, Unauthorized, WrongMethod
-from serving.tensors import Buffer
+from serving.tensors import Body, Buffer
 
 JSON = b"application/json"
 JSON_HEAD = b"content-type: %s\r\n" % JSON
@@ -22,7 +22,7 @@ class Request:
     method: str
     target: str
     headers: dict[bytes, bytes]
-    body: bytes
+    body: Body
     call: Call
 
 
@@ -33,6 +33,11 @@ class Response:
     status: int
     body: list[Buffer]
     head: bytes = JSON_HEAD
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body."""
+        return sum(map(len, self.body))
 
 
 def error_response(error: ServingError) -> Response:
@@ -47,7 +52,7 @@ def error_response(error: ServingError) -> Response:
     return Response(error.status, [orjson.dumps({"error": str(error)})], head)
 
 
-def decompress(body: bytes, encoding: bytes, limit: int) -> bytes:
+def decompress(body: Body, encoding: bytes, limit: int) -> bytes:
     """Undo a Content-Encoding, never making more than ``limit`` bytes.
 
     :raises BadEncoding: neither gzip nor deflate.

@@ -1,5 +1,6 @@
 """JSON log lines on standard output, one object per event. Never inputs or answers: they may be personal data."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ import orjson
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 GATHERED_SECONDS = 0.1  # that a line may wait for others: writing each by itself costs a tenth of a small request
 GATHERED = 64  # lines that wait at most: their memory is used again while it is in the cache
-_OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z
+OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z
 
 
 class Log:
@@ -47,12 +48,17 @@ class Log:
     def flush(self) -> None:
         """Write what waits."""
         lines, self._lines = self._lines, []
-        sys.stdout.buffer.write(b"".join(lines))
-        sys.stdout.buffer.flush()
+        try:
+            sys.stdout.buffer.write(b"".join(lines))
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:  # nobody reads any more: answering, revoking and draining go on
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError:  # a full disk, perhaps: later lines may find room
+            pass
 
     def _add(self, level: str, event: str, fields: Mapping[str, Any]) -> None:
         line = {"at": datetime.now(UTC), "level": level, "event": event, **fields}
-        self._lines.append(orjson.dumps(line, option=_OPTIONS))
+        self._lines.append(orjson.dumps(line, option=OPTIONS))
 
     def info(self, event: str, **fields: Any) -> None:
         self.write("info", event, fields)

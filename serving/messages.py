@@ -21,6 +21,7 @@ from serving.tensors import (
     dates,
     describe,
     elements_of,
+    flat,
     from_array,
     from_raw,
     from_values,
@@ -185,17 +186,18 @@ def _bind_input(expected: Input, given: GivenInput) -> Tensor:
 
 def _encode(expected: Input, given: GivenInput, datatype: str, shape: tuple[int, ...]) -> Tensor:
     """:raises TensorError: what came is not of ``datatype``, or that is not of the signature's kind."""
-    values = given.values
+    values = given.values or []
+    if datatype != expected.datatype:  # a wrong one is told before the values are judged by it
+        convert(Tensor(expected.name, datatype, (0,), b""), expected.datatype)
+        if None in (found := flat(values)):  # integers of which some are missing, where the model takes floats
+            from_values(expected.name, datatype, (len(found),), [0 if item is None else item for item in found])
+            datatype = expected.datatype
     if given.content_type == "base64" and datatype == "BYTES":
         values = _from_base64(given)
     elif given.raw is not None:
         return from_raw(expected.name, datatype, shape, given.raw, nullable=expected.nullable)
-    if datatype != expected.datatype:  # a wrong one is told before the values are judged by it
-        convert(Tensor(expected.name, datatype, (0,), b""), expected.datatype)
-        if None in (values or ()):
-            datatype = expected.datatype  # integers of which some are missing, where the model takes floats
     if given.content_type == "csv":
-        values = read_text(expected.datatype, values or [], nullable=expected.nullable)
+        values = read_text(expected.datatype, values, nullable=expected.nullable)
     if len(shape) < len(given.shape):
         values = _flat_column(values)
     return from_values(expected.name, datatype, shape, values, nullable=expected.nullable, plain=given.plain)

@@ -32,8 +32,12 @@ class MountedFile:
 
 
 async def watch(looks: Sequence[Callable[[], None]]) -> None:
-    """Look again and again, until cancelled."""
+    """Look again and again, until cancelled. A fault of one look is told, and stops none of the others."""
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         for look in looks:
-            look()
+            try:
+                look()
+            except Exception as error:  # noqa: BLE001  # whatever it is, revocations must go on being obeyed
+                told = {"message": "looking at a mounted file failed", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(told)

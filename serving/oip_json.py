@@ -10,9 +10,10 @@ import orjson
 
 from serving.errors import BadRequest
 from serving.messages import CONTENT_TYPES, GivenInput, InferRequest, InferResponse
-from serving.tensors import DTYPES, FEW, PACKED_AS, Buffer, Tensor, describe, to_strings
+from serving.tensors import DTYPES, FEW, PACKED_AS, Body, Buffer, Tensor, describe, to_strings
 
 LONG = 16 * 1024  # bytes of a body; in a shorter one values are sooner looked at one by one
+SHOWN = 60  # letters of a shape that is wrong
 LETTERS = 100  # a body with more of one letter is of texts: its values are looked at, too
 _SIZE = frozenset({int})  # the type of a size; true and 1.0 are none
 
@@ -31,7 +32,7 @@ class Form:
 AS_JSON = Form()  # what most want
 
 
-def parse(body: bytes, head_length: int | None) -> tuple[InferRequest, Form]:
+def parse(body: Body, head_length: int | None) -> tuple[InferRequest, Form]:
     """Read an inference request.
 
     :param head_length: of the JSON, when binary tensors follow it (`Inference-Header-Content-Length`).
@@ -89,7 +90,7 @@ def render(response: InferResponse, form: Form) -> tuple[int | None, list[Buffer
     return (len(head) if tail else None), [head, *tail]
 
 
-def parse_options(body: bytes) -> dict[str, Any]:
+def parse_options(body: Body) -> dict[str, Any]:
     """The body of a repository request: an object, or nothing.
 
     :raises BadRequest: something else.
@@ -97,7 +98,7 @@ def parse_options(body: bytes) -> dict[str, Any]:
     return _object(_json(body), "the request") if body.strip() else {}
 
 
-def _parts(body: bytes, head_length: int | None) -> tuple[Buffer, memoryview | None]:
+def _parts(body: Body, head_length: int | None) -> tuple[Buffer, memoryview | None]:
     """The JSON, and the binary tensors behind it where the sender says how long the JSON is."""
     if head_length is None:
         return body, None
@@ -114,7 +115,7 @@ def _json(text: Buffer) -> Any:
         raise BadRequest(f"the body is not JSON: {error}") from None
 
 
-def _is_plain(body: bytes) -> bool:
+def _is_plain(body: Body) -> bool:
     """Whether ``body`` surely has no `true` and no `false`. Numbers have neither first letter: looking for one is fast."""
     for letter, word in ((b"t", b"true"), (b"f", b"false")):
         start = -1
@@ -131,8 +132,12 @@ def _is_plain(body: bytes) -> bool:
 
 def _object(value: Any, place: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise BadRequest(f"{place} is {describe(value)}, expected an object")
+        raise _no_object(value, place)
     return value
+
+
+def _no_object(value: Any, place: str) -> BadRequest:
+    return BadRequest(f"{place} is {describe(value)}, expected an object")
 
 
 def _seen(item: dict[str, Any], key: str) -> str:
@@ -142,22 +147,24 @@ def _seen(item: dict[str, Any], key: str) -> str:
 def _input(item: Any, place: int, tail: memoryview | None, start: int) -> tuple[GivenInput, int]:
     """The input at ``place``, and where in ``tail`` the next one starts."""
     if not isinstance(item, dict):
-        raise BadRequest(f"inputs[{place}] is {describe(item)}, expected an object")
+        raise _no_object(item, f"inputs[{place}]")
     name, datatype, shape = item.get("name"), item.get("datatype"), item.get("shape")
     if not isinstance(name, str):
         raise BadRequest(f"inputs[{place}].name is {_seen(item, 'name')}, expected the name of an input")
     if not isinstance(datatype, str):
         raise BadRequest(f'input "{name}": datatype is {_seen(item, "datatype")}, expected a string such as FP64')
     if not isinstance(shape, list) or not _SIZE.issuperset(map(type, shape)) or min(shape, default=0) < 0:
-        raise BadRequest(f'input "{name}": shape is {_seen(item, "shape")}, expected an array of sizes such as [1, 4]')
+        came = str(shape)[:SHOWN] if isinstance(shape, list) else _seen(item, "shape")
+        raise BadRequest(f'input "{name}": shape is {came}, expected an array of sizes such as [1, 4]')
     size = content_type = None
     if "parameters" in item:
         parameters = _object(item["parameters"], f'input "{name}": parameters')
         size, content_type = parameters.get("binary_data_size"), _content_type(parameters, f'input "{name}"')
     if size is None:
-        if "data" not in item:
-            raise BadRequest(f'input "{name}": data is missing')
-        return GivenInput(name, datatype, tuple(shape), item["data"], None, content_type), start
+        values = item.get("data")
+        if not isinstance(values, list):
+            raise BadRequest(f'input "{name}": data is {_seen(item, "data")}, expected an array')
+        return GivenInput(name, datatype, tuple(shape), values, None, content_type), start
     if type(size) is not int or size < 0:
         raise BadRequest(f'input "{name}": binary_data_size is {describe(size)}, expected a number of bytes')
     if "data" in item:
@@ -193,9 +200,10 @@ def _outputs(value: Any) -> tuple[tuple[str, ...], dict[str, bool]]:
     names = []
     named = {}
     for place, item in enumerate(value):
-        name = item.get("name") if isinstance(item, dict) else None
+        if not isinstance(item, dict):
+            raise _no_object(item, f"outputs[{place}]")
+        name = item.get("name")
         if not isinstance(name, str):
-            _object(item, f"outputs[{place}]")
             raise BadRequest(f"outputs[{place}].name is {_seen(item, 'name')}, expected the name of an output")
         names.append(name)
         if "parameters" in item:

@@ -19,6 +19,7 @@ import orjson
 
 from serving.access import Call
 from serving.errors import Refusal
+from serving.logs import OPTIONS
 from serving.predictor import Batch
 from serving.settings import Settings
 from serving.tensors import Tensor, split, to_values
@@ -42,7 +43,7 @@ class PredictionLog:
             return
         assert call.version is not None
         line: dict[str, Any] = {
-            "at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "at": datetime.now(UTC),
             "event": "prediction",
             "request_id": call.id,
             "trace_id": call.trace and call.trace.id,
@@ -56,7 +57,7 @@ class PredictionLog:
         }
         if self._with_inputs:
             line["inputs"] = {item.name: to_values(_head(item)) for item in batch.inputs}
-        self._put(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+        self._put(orjson.dumps(line, option=OPTIONS))
 
     def _hashed(self, key: str) -> str:
         return hmac.new(self._secret, key.encode(errors="replace"), hashlib.sha256).hexdigest()[:32]

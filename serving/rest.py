@@ -1,6 +1,7 @@
 """Routes of the REST side: which request means what. Whatever they mean is the service's business."""
 
 import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 from urllib.parse import parse_qs, unquote
@@ -18,7 +19,8 @@ from serving.service import Service
 from serving.settings import Settings
 from serving.wire import ARROW, BINARY, JSON, MEDIA, Wanted, parse, render
 
-ADDRESSES = 64  # that are kept taken apart, with their headers: clients ask the same few, and one has at most the size of a head
+LONGEST_NUMBER = 18  # digits
+ADDRESSES = 64  # that are kept taken apart, with the headers that matter: clients ask the same few
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +46,19 @@ class Rest:
         if asked is None:
             return self._tell(request)
         _expect(request, "POST")
+        route = self._service.only_route if asked.route is None else asked.route
         if (length := headers.get(b"inference-header-content-length")) is not None and asked.wanted.kind == "oip":
             asked = replace(asked, wanted=replace(asked.wanted, head_length=_head_length(length)))
         if is_far(asked.wanted, request.body):
             async with self._helper.read(asked.wanted, request.body) as (far, form):
-                return await self._answer(request, asked, far, form)
+                return await self._answer(request, route, asked, far, form)
         message, form = parse(asked.wanted, request.body)
-        return await self._answer(request, asked, message, form)
+        return await self._answer(request, route, asked, message, form)
 
-    async def _answer(self, request: Request, asked: Asked, message: messages.Request, form: Form) -> Response:
+    async def _answer(
+        self, request: Request, route: str, asked: Asked, message: messages.Request, form: Form
+    ) -> Response:
         key = routing_key(request.headers.get(b"x-routing-key"), message.parameters)
-        route = self._service.only_route if asked.route is None else asked.route
         answer = await self._service.infer(route, asked.version, message, key=key, call=request.call)
         kind = asked.wanted.answer
         large = sum([len(output.data) for output in answer.outputs if not form.is_binary(output.name)]) > LARGE
@@ -69,45 +73,48 @@ class Rest:
         """Whatever is no inference."""
         path, _ = _address(request.target)
         match path:
-            case ["v2", "repository", *rest]:
-                return self._repository(request, rest)
+            case ["v2", "repository", "index"]:
+                _expect(request, "POST")
+                return _json(self._service.index(ready_only=parse_options(request.body).get("ready") is True))
+            case ["v2", "repository", "models", _, "load" | "unload"]:
+                _expect(request, "POST")
+                raise self._service.refuse_change()
+        answer = self._page(path)
         _expect(request, "GET")
+        return answer()
+
+    def _page(self, path: Sequence[str]) -> Callable[[], Response]:
+        """What answers a GET of ``path``."""
+        service = self._service
         match path:
             case ["v2"]:
-                return _json(self._service.server_metadata())
+                return lambda: _json(service.server_metadata())
             case ["v2", "health", "live"]:
-                return _json({"live": True})
+                return lambda: _json({"live": True})
             case ["v2", "health", "ready"] | ["ping"] | ["health"]:  # the last two are MLflow's
-                return _json({"ready": self._service.ready}, 200 if self._service.ready else 503)
+                return lambda: _json({"ready": service.ready}, 200 if service.ready else 503)
             case ["v2", "models", route]:
-                return _json(self._service.model_metadata(route, ""))
+                return lambda: _json(service.model_metadata(route, ""))
             case ["v2", "models", route, "versions", version]:
-                return _json(self._service.model_metadata(route, version))
+                return lambda: _json(service.model_metadata(route, version))
             case ["v2", "models", route, "ready"]:
-                return self._model_ready(route, "")
+                return lambda: self._model_ready(route, "")
             case ["v2", "models", route, "versions", version, "ready"]:
-                return self._model_ready(route, version)
+                return lambda: self._model_ready(route, version)
             case ["metrics"]:
-                self._service.metrics.active.set(self._service.door.active)
-                head = b"content-type: %s\r\n" % metrics_module.CONTENT_TYPE.encode()
-                return Response(200, [self._service.metrics.render()], head)
+                return self._metrics
         raise NotFound("no such path; the Open Inference Protocol starts at /v2")
 
-    def _repository(self, request: Request, path: list[str]) -> Response:
-        _expect(request, "POST")
-        match path:
-            case ["index"]:
-                return _json(self._service.index(ready_only=parse_options(request.body).get("ready") is True))
-            case ["models", _, "load" | "unload"]:
-                raise self._service.refuse_change()
-        raise NotFound("no such path; the repository has /v2/repository/index")
+    def _metrics(self) -> Response:
+        self._service.metrics.active.set(self._service.door.active)
+        head = b"content-type: %s\r\n" % metrics_module.CONTENT_TYPE.encode()
+        return Response(200, [self._service.metrics.render()], head)
 
     def _model_ready(self, route: str, version: str) -> Response:
         ready = self._service.version_ready(route, version)
         return _json({"name": route, "ready": ready}, 200 if ready else Unavailable.status)
 
 
-@functools.lru_cache(ADDRESSES)
 def _address(target: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The parts of a path, decoded, and the outputs that its query names."""
     path, _, query = target.partition("?")
@@ -165,7 +172,7 @@ def routing_key(header: bytes | str | None, parameters: dict[str, Any]) -> str |
 
 
 def _head_length(text: bytes) -> int:
-    if not text.isdigit():
+    if not text.isdigit() or len(text) > LONGEST_NUMBER:
         raise BadRequest("the header Inference-Header-Content-Length is not a number of bytes")
     return int(text)
 

@@ -54,13 +54,14 @@ def score(image: Sealed, settings: Settings, job: Job) -> dict[str, Any]:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             server, name = runner.run(alone.start(image, version, settings))
             try:
-                answers = _answers(runner, server, version, name, job, chunks(job.source, kinds[0], job.keep), progress)
+                given = chunks(job.source, kinds[0], job.keep, settings.max_rows)
+                answers = _answers(runner, server, version, name, job, given, progress)
                 _write(kinds[1], scratch, answers)
             finally:
                 runner.run(server.close())
         scratch.replace(job.target)
     except OSError as error:
-        raise Refusal(f"{error.filename or job.target}: {error.strerror}") from None
+        raise Refusal(f"{error.filename or job.target}: {error.strerror or error}") from None
     finally:
         progress.end()
         scratch.unlink(missing_ok=True)
@@ -115,7 +116,8 @@ def _answers(
         try:
             answer = runner.run(server.service.infer(version.route, name, request, key=None, call=call))
         except ServingError as error:
-            raise Refusal(f"rows {progress.rows} to {progress.rows + chunk.rows - 1}: {error}") from None
+            first, last = progress.rows, progress.rows + chunk.rows - 1
+            raise Refusal(f"rows {first} to {last}, counted from {first}: {error}") from None
         yield _batch(version, chunk, answer)
         progress.add(chunk.rows)
     if not progress.rows:
@@ -125,13 +127,16 @@ def _answers(
 def _batch(version: Version, chunk: Chunk, answer: InferResponse) -> RecordBatch:
     """Kept columns, answers with a column for each value, then who gave them."""
     labels = {output.name: output.labels for output in version.model.signature.outputs}
-    columns = dict(chunk.kept)
+    made = {}
     for tensor in answer.outputs:
         for name, part in _parts(tensor, labels[tensor.name]):
-            (columns[name],), _ = tables.arrays([part])
+            (made[name],), _ = tables.arrays([part])
     said = {"model_version": version.name, "release_digest": answer.release_digest}
     for name, text in said.items():
-        columns[name] = Array([text] * chunk.rows, type=DataType.string())
+        made[name] = Array([text] * chunk.rows, type=DataType.string())
+    if twice := sorted(made.keys() & chunk.kept.keys()):
+        raise Refusal(f"--keep {','.join(twice)}: the answer has a column of that name; rename the one that is kept")
+    columns = chunk.kept | made
     fields = [Field(name, array.type, nullable=name in chunk.kept) for name, array in columns.items()]
     return RecordBatch.from_arrays(list(columns.values()), schema=Schema(fields))
 

@@ -82,10 +82,11 @@ async def run(image: Sealed, settings: Settings, address: Address, log: Log) -> 
             await asyncio.gather(starting, return_exceptions=True)
         await server.drain()
     finally:
-        await server.close()
-        log.flush()
+        try:
+            await server.close()
+        finally:
+            log.flush()
     log.info("stopped")
-    log.flush()
 
 
 class Server:

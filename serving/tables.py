@@ -14,7 +14,7 @@ from arro3.core import Array, ChunkedArray, DataType, Field, RecordBatch, Table,
 
 from serving.errors import BadRequest, TooLarge
 from serving.messages import GivenInput, InferRequest, InferResponse
-from serving.tensors import DTYPES, Tensor, elements_of, join_elements, to_strings
+from serving.tensors import DTYPES, Body, Tensor, elements_of, join_elements, to_strings
 
 READERS = {"arrow": formats.read_ipc_stream, "parquet": formats.read_parquet}
 BATCH = 8192  # rows of Parquet decoded at once
@@ -48,7 +48,7 @@ def batches(kind: str, source: Any, rows: int = BATCH) -> Iterator[RecordBatch]:
         raise BadRequest(f"the body is not {kind.capitalize()}: {' '.join(str(error).split())[:200]}") from None
 
 
-def parse(kind: str, body: bytes, outputs: tuple[str, ...], max_rows: int, max_bytes: int) -> InferRequest:
+def parse(kind: str, body: Body, outputs: tuple[str, ...], max_rows: int, max_bytes: int) -> InferRequest:
     """A request that is one table.
 
     :param max_bytes: of the table once it is read, however small its body was.

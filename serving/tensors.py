@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
+Body: TypeAlias = bytes | bytearray  # a whole one, to be read as text
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -72,7 +73,7 @@ class Tensor:
 
 
 def from_values(
-    name: str, datatype: str, shape: tuple[int, ...], values: Any, *, nullable: bool = False, plain: bool = False
+    name: str, datatype: str, shape: tuple[int, ...], values: list[Any], *, nullable: bool = False, plain: bool = False
 ) -> Tensor:
     """Encode JSON values, flat or nested as ``shape``.
 
@@ -80,22 +81,21 @@ def from_values(
     :param plain: none of them is true or false, which Python takes for 1 and 0: numbers need not be told from them.
     :raises TensorError: a value, the nesting or the count of values does not fit.
     """
-    if not isinstance(values, list):
-        raise TensorError(f"data is {describe(values)}, expected an array")
     if datatype == "BYTES":
         return _from_strings(name, shape, values, nullable=nullable)
     if (packed := _pack(datatype, shape, values, nullable=nullable, plain=plain)) is not None:
         return Tensor(name, datatype, shape, packed)
     nulls = _check_types(datatype, values, nullable=nullable)
     if nulls and datatype == "BOOL":
-        values = [item is True for item in _flat(values)]
+        values = [item is True for item in flat(values)]
     dtype = DTYPES[datatype]
     try:
-        array = np.array(values, dtype=dtype)
-    except OverflowError:
+        with np.errstate(over="raise"):  # else a number too large for FP32 would become infinite without a word
+            array = np.array(values, dtype=dtype)
+    except (OverflowError, FloatingPointError):
         limits = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)
         raise TensorError(f"a number is out of range: {datatype} goes from {limits.min} to {limits.max}") from None
-    except ValueError:
+    except (ValueError, TypeError):
         raise TensorError("data is nested unevenly, expected one flat array or rows of one length") from None
     _check_layout(array.shape, shape)
     tensor = Tensor(name, datatype, shape, array.tobytes(), nulls if datatype == "BOOL" else ())
@@ -125,7 +125,8 @@ def from_raw(name: str, datatype: str, shape: tuple[int, ...], data: Buffer, *, 
     """Take a binary tensor as it is, after checking that it is one.
 
     :param nullable: NaN may stand for a missing value.
-    :raises TensorError: ``data`` is longer or shorter than ``shape`` and ``datatype`` say, or BYTES are not UTF-8.
+    :raises TensorError: ``data`` is longer or shorter than ``shape`` and ``datatype`` say, BYTES are not UTF-8, or NaN came
+        where none may.
     """
     tensor = Tensor(name, datatype, shape, data)
     if datatype == "BYTES":
@@ -156,15 +157,15 @@ def from_array(name: str, datatype: str, array: Array) -> Tensor:
     return Tensor(name, datatype, array.shape, np.ascontiguousarray(array, dtype=DTYPES[datatype]).tobytes())
 
 
-def as_array(tensor: Tensor) -> Array:
+def view(tensor: Tensor) -> Array:
     """A numeric or BOOL tensor as an aligned array. It is not for writing: it may share the tensor's data."""
-    array: Array = np.ndarray(tensor.shape, DTYPES[tensor.datatype], tensor.data)
+    array = np.frombuffer(tensor.data, DTYPES[tensor.datatype]).reshape(tensor.shape)
     return array if array.flags.aligned else array.copy()
 
 
 def to_array(tensor: Tensor) -> Array:
     """A numeric or BOOL tensor as an aligned, writable array: compiled estimators refuse anything else."""
-    array = as_array(tensor)
+    array = view(tensor)
     return array if array.flags.writeable else array.copy()
 
 
@@ -279,6 +280,8 @@ def first_nan(tensor: Tensor) -> int | None:
     """Row of the first NaN of a float tensor, ``None`` when there is none."""
     if not tensor.datatype.startswith("FP"):
         return None
+    if tensor.datatype == "FP64" and tensor.count <= FEW and not math.isnan(sum(memoryview(tensor.data).cast("d"))):
+        return None
     array = np.frombuffer(tensor.data, dtype=DTYPES[tensor.datatype])
     if not math.isnan(np.minimum.reduce(array, initial=0.0)):
         return None  # the smallest of all is NaN when one of them is; finding it takes a third of the time
@@ -383,7 +386,7 @@ def describe(value: Any) -> str:
 def _from_strings(name: str, shape: tuple[int, ...], values: list[Any], *, nullable: bool) -> Tensor:
     if len(shape) > 1 and values and all(isinstance(row, list) for row in values):
         _check_layout((len(values), *{len(row) for row in values}), shape)
-        values = _flat(values)
+        values = flat(values)
     _check_layout((len(values),), (math.prod(shape),))
     nulls = []
     encoded = []
@@ -430,7 +433,7 @@ def _check_types(datatype: str, values: list[Any], *, nullable: bool) -> tuple[i
     if found <= allowed:
         return ()
     nulls = []
-    for index, item in enumerate(_flat(values)):
+    for index, item in enumerate(flat(values)):
         if item is None and nullable and allowed != {int}:
             nulls.append(index)
         elif type(item) not in allowed:
@@ -438,7 +441,8 @@ def _check_types(datatype: str, values: list[Any], *, nullable: bool) -> tuple[i
     return tuple(nulls)
 
 
-def _flat(values: list[Any]) -> list[Any]:
+def flat(values: list[Any]) -> list[Any]:
+    """The elements of ``values``, which are flat or in rows."""
     return [item for row in values for item in (row if isinstance(row, list) else [row])]
 
 

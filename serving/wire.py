@@ -9,7 +9,7 @@ from serving import oip_json
 from serving.frames import parse_csv, parse_mlflow
 from serving.messages import InferRequest, InferResponse
 from serving.oip_json import AS_JSON, Form
-from serving.tensors import Buffer, to_values
+from serving.tensors import Body, Buffer, to_values
 
 Kind: TypeAlias = Literal["oip", "mlflow", "csv", "arrow", "parquet"]
 FOREIGN = ("arrow", "parquet")  # read by a library that is in the helper only
@@ -39,7 +39,7 @@ class Wanted:
     max_bytes: int = 0
 
 
-def parse(wanted: Wanted, body: bytes) -> tuple[InferRequest, Form]:
+def parse(wanted: Wanted, body: Body) -> tuple[InferRequest, Form]:
     """:raises ServingError: the body is not of its form, or too large once it is read."""
     if wanted.kind == "oip":
         return oip_json.parse(body, wanted.head_length)

@@ -96,7 +96,7 @@ def chromium() -> Iterator[Browser]:
 
 PROGRAMS = frozenset({"trained", "serve", "server", "dated", "zoned", "process_sandbox"})
 """Fixtures that train models, serve them, or run them in a sandbox."""
-FULL_OF_PROGRAMS = [Path(__file__).parent / folder for folder in ("builders/checks", "e2e", "examples")]
+FULL_OF_PROGRAMS = [Path(__file__).parent / folder for folder in ("e2e", "examples")]
 """Folders whose tests do, nearly all."""
 
 

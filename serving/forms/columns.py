@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from serving.tensors import Tensor, as_array, to_strings
+from serving.tensors import Tensor, to_strings, view
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Cells: TypeAlias = Array | list[str | None]
@@ -32,7 +32,7 @@ class Columns:
     def __call__(self, inputs: Sequence[Tensor]) -> Array:
         """:raises RowsNotTaken: a value the original refuses."""
         if len(inputs[0].shape) == 2:
-            matrix = as_array(inputs[0])
+            matrix = view(inputs[0])
             self._check(matrix)
             if self._blocks is None:
                 return matrix
@@ -149,7 +149,7 @@ class Codes:
 def _cells(tensor: Tensor) -> Cells:
     if tensor.datatype == "BYTES":
         return to_strings(tensor)
-    array = as_array(tensor)
+    array = view(tensor)
     if tensor.nulls:
         array = array.astype(np.float64)
         array[list(tensor.nulls)] = math.nan

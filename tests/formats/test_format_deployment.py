@@ -50,6 +50,21 @@ def test_the_admission_policy_asks_the_list_of_digests():
     expression = policy["spec"]["validations"][0]["expression"]
     for kind in ("containers", "initContainers", "ephemeralContainers"):
         assert f"object.spec.{kind}.all(" in expression
+    (rule,) = policy["spec"]["matchConstraints"]["resourceRules"]
+    assert "pods/ephemeralcontainers" in rule["resources"], "else a debug container would come in beside it"
+
+
+def test_no_pod_starts_without_the_list_of_revocations_and_weights_are_a_choice():
+    pod = kubernetes(DESK)[0]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    named = {item["name"]: item["value"] for item in container["env"]}
+    (mount,) = [item for item in container["volumeMounts"] if item["name"] == "mounted"]
+    assert {named[f"COUNTERSIGN_{name}_FILE"].rpartition("/")[0] for name in ("REVOCATIONS", "WEIGHTS")} == {
+        mount["mountPath"]
+    }
+    (volume,) = [item for item in pod["volumes"] if item["name"] == "mounted"]
+    sources = [item["configMap"] for item in volume["projected"]["sources"]]
+    assert sources == [{"name": "countersign-revocations"}, {"name": "desk-weights", "optional": True}]
 
 
 def test_compose_is_of_the_published_schema(tmp_path):
@@ -67,3 +82,5 @@ def test_compose_is_as_hard():
     assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
     assert service["image"].endswith(f"@{DIGEST}")
     assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    assert service["environment"]["COUNTERSIGN_REVOCATIONS_FILE"].startswith(service["volumes"][0]["target"])
+    assert service["volumes"][0]["bind"] == {"create_host_path": False}, "a list that is missing is told, not made"

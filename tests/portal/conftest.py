@@ -53,7 +53,7 @@ def _built(tmp_path_factory: pytest.TempPathFactory) -> Flask:
 
 @pytest.fixture
 def app(_built: Flask, settings: Settings, database: Database) -> Flask:
-    """A portal on this test's settings and database. Tests that add routes of their own make one with ``create_app``."""
+    """A portal on this test's settings and database. Tests that want routes more give ``_built`` of their own."""
     made = copy.copy(_built)
     made.config = Config(_built.config.root_path, _built.config)
     made.config["SECRET_KEY"] = settings.secret_key

@@ -42,7 +42,7 @@ def _built(tmp_path_factory: pytest.TempPathFactory) -> Flask:
 
 @pytest.fixture
 def broken(app: Flask) -> Flask:
-    """It, on this test's database; what it raises is answered."""
+    """The portal with that page, on this test's database; what it raises is answered."""
     app.config["PROPAGATE_EXCEPTIONS"] = False
     return app
 

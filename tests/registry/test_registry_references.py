@@ -2,10 +2,11 @@
 
 import pytest
 
-from registry import catalog, reading, versions
+from registry import audit, catalog, reading, versions
 from registry.errors import Forbidden, Invalid, NotFound
+from registry.orm.catalog import Visibility
 from registry.paging import Cursor
-from tests import factories
+from tests import databases, factories
 from tests.factories import MODEL
 from tests.support import refused
 
@@ -41,6 +42,25 @@ def test_an_alias_is_a_pointer_that_moves(aliased):
 @pytest.mark.parametrize("name", ["approved", "latest", "12", "Champion", "a b", ""])
 def test_some_names_are_no_aliases(aliased, name):
     assert refused(aliased.database, Invalid, lambda session: move(session, aliased, 1, name)).hint
+
+
+def test_a_private_model_takes_others_no_more_statements_than_one_that_is_not_there(aliased):
+    with aliased.write() as session:
+        catalog.get_model(session, MODEL, actor=aliased.ana).visibility = Visibility.PRIVATE
+        audit.record(
+            session,
+            audit.Action.MODEL_CHANGED,
+            actor=aliased.ana,
+            subject=aliased.version(session, 1).model,
+            model=MODEL,
+        )
+    taken = []
+    for name in (MODEL, "payments/nothing"):
+        with databases.statements(aliased.database) as seen, aliased.read() as session:
+            with pytest.raises(NotFound) as told:
+                catalog.get_version(session, name, "champion", actor=aliased.kim)
+            taken.append((len(seen), str(told.value).replace(name, "X")))
+    assert taken[0] == taken[1]
 
 
 def test_an_alias_that_a_bundle_follows_stays(aliased):

@@ -1,5 +1,6 @@
 """Data frames in every form that clients send: the same answer from each, and refusals that name the column."""
 
+import asyncio
 import base64
 import gzip
 import io
@@ -21,7 +22,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from formats.signature import Input, Signature
 from serving import helper, messages, tensors, wire
-from serving.errors import BadRequest
+from serving.errors import BadRequest, Unavailable
 
 ARROW = "application/vnd.apache.arrow.stream"
 PARQUET = "application/vnd.apache.parquet"
@@ -252,6 +253,43 @@ def test_a_reader_that_ends_fails_its_request_only(server, frame, expected):
     broken = send(server, "/v2/models/customers/invocations", b"junk", ARROW)  # a length of 1.8 GB
     assert (broken.status_code, "takes more memory than allowed" in broken.text) == (413, True)
     assert send(server, "/v2/models/customers/invocations", table, ARROW).status_code == 200
+
+
+def test_a_fault_in_the_reader_is_one_requests_and_keeps_what_was_read(monkeypatch):
+    def broken(*_):
+        raise RuntimeError("a secret detail")
+
+    kept = {1: "of another"}
+    monkeypatch.setattr(wire, "parse", broken)
+    head = {"do": "parse", "number": 2, "unused": [], "wanted": {"kind": "oip", "answer": "oip", "outputs": []}}
+    said, _ = helper._answer(kept, head, [tensors.Tensor("body", "UINT8", (1,), b"x")])
+    assert (said["error"], "secret" in said["message"], kept) == ("ServingError", False, {1: "of another"})
+
+
+def test_a_body_that_was_lost_with_its_reader_is_read_again():
+    class Restarted:
+        """Lost what it was given first."""
+
+        def __init__(self):
+            self.read = 0
+
+        async def parse(self, wanted, body):
+            self.read += 1
+            return self.read, {"id": "x", "parameters": {}, "form": {"binary": False, "named": {}}}
+
+        async def call(self, head):
+            if head["number"] == 1:
+                raise Unavailable("lost")
+            return {"outputs": ["predict"]}, []
+
+    async def scenario():
+        request = helper.FarRequest(restarted, wire.Wanted("oip", "oip"), b"{}")
+        await request.read()
+        return await request.bind(Signature("text", (), ()))
+
+    restarted = Restarted()
+    batch = asyncio.run(scenario())
+    assert (batch.outputs, restarted.read) == (("predict",), 2)
 
 
 def test_large_bodies_are_read_beside_the_event_loop(server, frame):

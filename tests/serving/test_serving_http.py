@@ -274,7 +274,65 @@ def test_an_upgrade_is_declined_and_the_request_answered(connect):
     client = connect()
     client.send(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
     assert client.read()[0] == 200
-    assert client.closed()
+    client.send(infer(identifier="next"))
+    assert json.loads(client.read()[2])["id"] == "next"
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("at_once", [False, True])
+def test_an_upgrade_offered_with_a_body_is_declined_too(connect, chunked, at_once):
+    """As Java's HttpClient and `curl --http2` ask."""
+    client = connect()
+    offer = ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"]
+    request = infer("lost card", *offer, identifier="1")
+    if chunked:
+        head, _, body = request.partition(b"\r\n\r\n")
+        head = b"\r\n".join(line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length"))
+        request = head + b"\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    for piece in [request] if at_once else request.partition(b"\r\n\r\n"):
+        client.send(piece)
+        time.sleep(0.05)
+    client.send(infer(identifier="2"))
+    assert [json.loads(client.read()[2])["id"] for _ in range(2)] == ["1", "2"]
+
+
+def chunked(*pieces):
+    head = b"POST /v2/models/feedback/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return head + b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
+
+
+def test_a_trailer_changes_nothing_of_the_request(connect):
+    client = connect()
+    body = json.dumps({"inputs": si.text_input("lost card")}).encode()
+    client.send(chunked(body) + b"0\r\nContent-Encoding: br\r\n\r\n")
+    assert client.read()[0] == 200
+
+
+@pytest.mark.parametrize(
+    "around",
+    [b"0\r\n" + b"t: %s\r\n" % (b"v" * 4000) * 9, b"0\r\nt: " + b"v" * 40_000, b"1;" + b"e" * 40_000],
+    ids=["many trailers", "a long trailer", "a long extension"],
+)
+def test_what_is_around_a_body_is_limited_as_its_head_is(connect, around):
+    client = connect()
+    client.send(chunked(b"{") + around)
+    status, _, body = client.read()
+    assert (status, "larger than 32768 bytes" in body.decode()) == (431, True)
+
+
+def test_many_small_chunks_are_no_head(connect):
+    client = connect()
+    body = json.dumps({"inputs": si.text_input("card " * 8000)}).encode()
+    client.send(chunked(*[body[start : start + 3] for start in range(0, len(body), 3)]) + b"0\r\n\r\n")
+    assert client.read()[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/nope", "/V2/models/feedback/infer", "/v2/repository/nope"])
+def test_what_is_no_path_is_none_for_any_method(connect, path):
+    client = connect()
+    for method in ("POST", "GET", "DELETE"):
+        client.send(f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
+        assert client.read()[0] == 404
 
 
 def test_a_client_that_does_not_read_is_not_served_on_and_on(connect, strict):

@@ -1,6 +1,8 @@
 """Log lines: one JSON object each, those of a moment written together, and none lost."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -65,3 +67,18 @@ def test_without_a_loop_nothing_waits(capsysbinary):
     Log("info").gather("request", {})
     Log("warning").gather("request", {})
     assert events(capsysbinary) == ["request"]
+
+
+@pytest.mark.long
+def test_where_nobody_reads_the_program_goes_on_and_ends_well():
+    program = (
+        "import sys, time\nfrom serving.logs import Log\nlog = Log('info')\nlog.info('begun')\nsys.stdin.read()\n"
+        "for _ in range(3):\n    log.info('request')\nsys.stderr.write('all done')"
+    )
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert b"begun" in running.stdout.readline()
+        running.stdout.close()
+        running.stdin.close()
+        assert running.stderr.read() == b"all done"
+    assert running.returncode == 0

@@ -205,9 +205,7 @@ AGE, INCOME, CITY, MEMBER = si.frame_input([{"age": 40, "income": 1.5, "city": "
         pytest.param("mixed", {"inputs": [GOOD | {"datatype": "FP65"}]}, 'datatype "FP65" is unknown', id="datatype"),
         pytest.param("mixed", {"inputs": [GOOD | {"datatype": "BYTES"}]}, "BYTES came, expected FP64", id="mistyped"),
         pytest.param("mixed", {"inputs": [GOOD | {"shape": "x"}]}, "shape is the string 'x', expected", id="shape"),
-        pytest.param(
-            "mixed", {"inputs": [GOOD | {"shape": [-1, 4]}]}, "shape is an array of 2, expected", id="shape-minus"
-        ),
+        pytest.param("mixed", {"inputs": [GOOD | {"shape": [-1, 4]}]}, "shape is [-1, 4], expected", id="shape-minus"),
         pytest.param(
             "mixed", {"inputs": [GOOD | {"shape": [1, 3]}]}, "shape [1, 3] came, expected [-1, 4]", id="width"
         ),
@@ -223,6 +221,28 @@ AGE, INCOME, CITY, MEMBER = si.frame_input([{"age": 40, "income": 1.5, "city": "
         pytest.param("mixed", {"inputs": [GOOD | {"data": [1, 2, 3, None]}]}, "element 3 is null, and this", id="null"),
         pytest.param(
             "mixed", {"inputs": [GOOD | {"data": {"a": 1}}]}, "data is an object, expected an array", id="object"
+        ),
+        pytest.param(
+            "mixed",
+            {"inputs": [GOOD | {"datatype": "INT64", "data": 5}]},
+            "data is the number 5, expected",
+            id="no-array",
+        ),
+        pytest.param(
+            "feedback",
+            {
+                "inputs": [
+                    {
+                        "name": "text",
+                        "datatype": "BYTES",
+                        "shape": [1],
+                        "data": {"YQ==": 1},
+                        "parameters": {"content_type": "base64"},
+                    }
+                ]
+            },
+            "data is an object, expected an array",
+            id="base64-object",
         ),
         pytest.param("mixed", {"inputs": [{**GOOD, "data": None}]}, "data is null, expected an array", id="null-data"),
         pytest.param("mixed", {"inputs": [GOOD, GOOD]}, 'input "input" came twice', id="twice"),

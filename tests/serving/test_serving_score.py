@@ -10,6 +10,7 @@ import pytest
 import serving_image as si
 
 from serving.chunks import CHUNK, chunks
+from serving.errors import Refusal
 
 
 def write(frame, path):
@@ -56,6 +57,11 @@ def test_every_format_gives_the_models_own_answers(image, trained, tmp_path, com
 @pytest.mark.parametrize(
     ("content", "options", "told"),
     [
+        (
+            "text,predict\na,b\n",
+            ["--route", "feedback", "--version", "1", "--keep", "predict"],
+            "--keep predict: the answer has a column of that name",
+        ),
         ("age,income,city,member\n1,2,Bern,true\n", [], "name one with --route: feedback, mixed, customers"),
         ("text\na\n", ["--route", "feedback"], "route feedback is split, name a version with --version: 1, 2"),
         ("text\na\n", ["--route", "other"], "no route 'other'"),
@@ -67,10 +73,11 @@ def test_every_format_gives_the_models_own_answers(image, trained, tmp_path, com
         (
             "age,income,city,member\n" + "1,2,Bern,true\n" * 9000 + "x,2,Bern,true\n",
             ["--route", "customers"],
-            'rows 8192 to 9000: input "age": element 808 is the string',
+            'rows 8192 to 9000, counted from 8192: input "age": element 808 is the string',
         ),
     ],
     ids=[
+        "kept twice",
         "no route",
         "split",
         "other route",
@@ -98,6 +105,19 @@ def test_a_changed_image_scores_nothing(small_image, tmp_path):
     assert (done.returncode, "was changed" in done.stderr) == (1, True)
 
 
+def test_empty_lines_end_nothing(tmp_path):
+    source = tmp_path / "in.csv"
+    source.write_text("text\n" + "a\n" * CHUNK + "\n" * CHUNK + "b\n" * 3)
+    assert [chunk.rows for chunk in chunks(source, "csv", (), 1_000_000)] == [CHUNK, 3]
+
+
+def test_a_row_is_told_by_its_number_in_the_file(tmp_path):
+    source = tmp_path / "in.csv"
+    source.write_text("text\n" + "a\n" * 20 + "b,c\n")
+    with pytest.raises(Refusal, match="row 20 has 2 values, expected 1"):
+        list(chunks(source, "csv", (), 8))
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".arrow"])
 def test_a_long_table_is_read_in_pieces_of_one_size(tmp_path, suffix):
     """Peak of what Python holds while it reads: that of a few pieces, not of the table."""
@@ -106,7 +126,7 @@ def test_a_long_table_is_read_in_pieces_of_one_size(tmp_path, suffix):
         frame = pd.DataFrame({"key": np.arange(rows), "text": [f"message number {number}" for number in range(rows)]})
         source = write(frame, tmp_path / f"{rows}{suffix}")
         tracemalloc.start()
-        seen = [chunk.rows for chunk in chunks(source, suffix[1:], ("key",))]
+        seen = [chunk.rows for chunk in chunks(source, suffix[1:], ("key",), 1_000_000)]
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert (sum(seen), max(seen)) == (rows, CHUNK)

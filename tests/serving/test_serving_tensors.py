@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving import tensors
-from serving.tensors import Tensor, TensorError, convert, elements_of, from_array, from_raw, from_values, to_values
+from serving.tensors import (
+    Tensor,
+    TensorError,
+    convert,
+    elements_of,
+    from_array,
+    from_raw,
+    from_values,
+    to_array,
+    to_values,
+)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +43,11 @@ def test_values_come_back_as_they_went_in(datatype, shape, values, expected):
 @pytest.mark.parametrize(
     ("datatype", "shape", "values", "message"),
     [
-        ("FP64", (2,), "12", "data is the string '12', expected an array"),
+        ("FP64", (1,), [[[{}]]], "data is nested unevenly"),
+        ("FP32", (1,), [1e39], "a number is out of range: FP32 goes from"),
+        ("FP16", (2,), [1, 70_000], "a number is out of range: FP16 goes from"),
+        ("FP64", (2, 2), [[1.0, 2.0], [float("nan"), 1.0]], "row 1 is NaN, and this input takes no missing values"),
+        ("FP32", (2,), [1.0, float("nan")], "row 1 is NaN"),
         ("FP64", (2,), [1.0], "1 values came, shape [2] holds 2"),
         ("FP64", (2, 2), [[1.0, 2.0, 3.0, 4.0]], "values nested as [1, 4] came, shape [2, 2] holds 4"),
         ("FP64", (2,), [[1.0], [2.0, 3.0]], "data is nested unevenly"),
@@ -188,3 +202,29 @@ def test_numbers_that_are_packed_are_those_numpy_would_make(datatype, shape, val
 def test_what_cannot_be_packed_is_refused_with_its_reason_though_it_is_said_to_be_plain(datatype, values):
     with pytest.raises(TensorError):
         from_values("x", datatype, (len(values),), values, plain=True)
+
+
+@pytest.mark.parametrize("values", [[float("inf"), float("-inf")], [1.0, float("inf")]])
+def test_infinities_are_no_missing_values(values):
+    assert to_array(from_values("x", "FP64", (2,), values)).tolist() == values
+    assert to_array(from_raw("x", "FP64", (2,), np.array(values).tobytes())).tolist() == values
+
+
+@pytest.mark.parametrize("datatype", ["FP64", "FP32"])
+def test_nan_stands_for_a_missing_value_where_one_may_be(datatype):
+    data = np.array([1.0, np.nan], tensors.DTYPES[datatype]).tobytes()
+    assert from_raw("x", datatype, (2,), data, nullable=True).data == data
+    with pytest.raises(TensorError, match="row 1 is NaN"):
+        from_raw("x", datatype, (2,), data)
+
+
+@pytest.mark.parametrize("size", [7, 9, 24])
+def test_a_view_is_of_all_the_data_or_of_none(size):
+    with pytest.raises(ValueError, match=r"."):
+        tensors.view(Tensor("x", "FP64", (2,), bytes(size)))
+
+
+def test_a_view_is_aligned_and_of_the_same_values():
+    data = memoryview(b"x" + np.arange(3.0).tobytes())[1:]
+    assert tensors.view(Tensor("x", "FP64", (3,), data)).flags.aligned
+    assert tensors.view(Tensor("x", "FP64", (3,), data)).tolist() == [0.0, 1.0, 2.0]

@@ -1,11 +1,13 @@
 """Weights from a mounted file: within what was approved, at once, and never half."""
 
+import asyncio
 import json
 
 import pytest
 import requests
 import serving_image as si
 
+from serving import mounted
 from serving.routing import Route, Version
 from serving.weights import BadWeights, read
 
@@ -71,3 +73,22 @@ def test_a_running_server_takes_a_new_file_and_refuses_a_bad_one(trained, tmp_pa
     assert weights() == {"1": 0, "2": 100}
     file.unlink()
     si.wait_for(lambda: weights() == {"1": 100, "2": 0}, "the image's own weights", 10)
+
+
+def test_a_look_that_fails_stops_none_of_the_others(monkeypatch):
+    looked = []
+
+    def fails():
+        raise RuntimeError("the disk is gone")
+
+    async def scenario():
+        faults = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context["exception"]))
+        watching = asyncio.create_task(mounted.watch([fails, lambda: looked.append(len(faults))]))
+        while len(looked) < 2:
+            await asyncio.sleep(0.01)
+        watching.cancel()
+
+    monkeypatch.setattr(mounted, "LOOK_SECONDS", 0.01)
+    asyncio.run(scenario())
+    assert looked[:2] == [1, 2]

@@ -80,7 +80,9 @@ def bake(app: App, *, name: str, wait: str | None) -> None:
 def manifest_command(app: App, *, name: str, repository: str, compose: bool, admission: bool) -> None:
     """Print what runs the current image of a bundle: by digest, hardened, with the key that must have sealed it.
 
-    Deployment, Service, PodDisruptionBudget, HorizontalPodAutoscaler and NetworkPolicy for Kubernetes 1.30 or newer.
+    Deployment, Service, PodDisruptionBudget, HorizontalPodAutoscaler and NetworkPolicy for Kubernetes 1.30 or newer. The
+    pods wait for the ConfigMap countersign-revocations, with the signed list revocations.json; a compose file looks for it
+    in the folder countersign beside it.
     """
     image = app.client.current_image(name)
     if image.isolation != "container":

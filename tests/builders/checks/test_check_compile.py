@@ -25,6 +25,8 @@ from formats.artifacts import File
 from formats.lock import Lock, Target
 from registry import schemas
 
+pytestmark = pytest.mark.long
+
 X = np.arange(60.0).reshape(20, 3) % 7
 TEXTS = [f"about {'cards' if row % 2 else 'loans'} {row}" for row in range(20)]
 PROGRAMS = compiling.programs(CHECKOUT)

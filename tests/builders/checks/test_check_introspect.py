@@ -26,6 +26,8 @@ from formats import canonical
 from formats.signature import Signature
 from serving import runner
 
+pytestmark = pytest.mark.long
+
 SERVING = Path(sandbox.__file__).parents[1] / "serving"
 X = np.arange(60.0).reshape(20, 3) % 7
 TEXTS = [f"about {'cards' if row % 2 else 'loans'} {row}" for row in range(20)]

@@ -30,6 +30,8 @@ from serving.model_error import RunnerError
 from tests import own_wheels
 from tests.builders.wheelhouse import make_wheel
 
+pytestmark = pytest.mark.long
+
 LINUX = Target("linux", "x86_64", "glibc-2.36", "3.11")
 X = np.arange(40.0).reshape(20, 2)
 TWO = ["low", "high"] * 10

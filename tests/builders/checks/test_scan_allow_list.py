@@ -115,6 +115,7 @@ def test_another_schema_is_refused(tmp_path):
         names.load(tmp_path)
 
 
+@pytest.mark.long
 def test_the_stored_list_is_what_the_tool_writes():
     done = subprocess.run(
         [sys.executable, ROOT / "tools/allow-list", "check"], capture_output=True, text=True, timeout=120, check=False

@@ -33,6 +33,8 @@ from builders.checks import names, scan
 from builders.checks.examine import examine
 from builders.checks.limits import Limits
 
+pytestmark = pytest.mark.long
+
 ROWS = 60
 X = np.random.RandomState(5).uniform(0.1, 1.0, (ROWS, 4))
 Y = np.arange(ROWS) % 3

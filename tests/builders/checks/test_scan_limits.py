@@ -13,6 +13,8 @@ from builders.checks import child, process, scan
 from tests.builders.checks.conftest import SMALL, alive
 from tests.builders.checks.hostile_files import dumped, model, whole
 
+pytestmark = pytest.mark.long
+
 DATES = (np.array(["2026-11-23"], dtype="M8[D]"), np.array([3], dtype="m8[15m]"), np.dtype("M8[ns]"))
 
 
