@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 
 from formats import canonical
+from formats.card import NOT_STATED
 from registry import (
     access,
     accounts,
@@ -90,7 +91,17 @@ def submit(session: Session, version: ModelVersion, *, actor: Actor, note: str, 
     access.require(actor, Permission.SUBMIT, team_id=version.model.team_id)
     lock(session, version)
     if version.stage is not Stage.READY:
-        raise WrongStage(f"version {version.number} is {version.stage}", hint=_next_act(version.stage))
+        stage = version.stage.replace("_", " ")
+        raise WrongStage(
+            f"version {version.number} of {version.model.full_name} is in the stage {stage}, only a ready one is submitted",
+            hint=_next_act(version.stage),
+        )
+    if version.card_head.get("purpose") == NOT_STATED:
+        raise Invalid(
+            f"the card of version {version.number} does not say what {version.model.full_name} is for",
+            hint="Push it again with a purpose: people sign for it.",
+            errors=[("/card", "purpose")],
+        )
     uses = _lines(terms.uses, "uses", least=1)
     environments = _lines(terms.environments, "environments", least=1)
     policy = current_policy(session)

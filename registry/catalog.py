@@ -276,7 +276,8 @@ def describe(
         "visibility": model.visibility.value,
     }
     if purpose is not None:
-        model.purpose = names.text(purpose, what="the purpose", pointer="/purpose", most=500)
+        least = 0 if model.latest_approved is None else 1  # what is approved for something says for what
+        model.purpose = names.text(purpose, what="the purpose", pointer="/purpose", least=least, most=500)
     if contact is not None:
         model.contact = names.text(contact, what="the contact", pointer="/contact", most=128)
     if task is not None:

@@ -13,7 +13,7 @@ def slug(text: str, *, what: str, pointer: str = "/name") -> str:
     """Check a team, model, route or bundle name: 1-63 of a-z, 0-9 and inner dashes."""
     if not _SLUG.fullmatch(text):
         raise Invalid(
-            f"{text!r} is not a {what} name",
+            f"{text!r} cannot be the name of {'an' if what[0] in 'aeiou' else 'a'} {what}",
             hint="Use 1 to 63 lower-case letters, digits and dashes; begin and end with a letter or digit.",
             errors=[(pointer, "1-63 of a-z, 0-9 and inner dashes")],
         )

@@ -17,6 +17,7 @@ GIB = 1 << 30
 
 Environment = Literal["development", "production"]
 Isolation = Literal["auto", "container", "process"]
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 Blocking = Literal["low", "medium", "high", "critical"]
 
 
@@ -82,7 +83,7 @@ class Settings:
     pkcs11_pin: str = _setting("", "Its user PIN.", secret=True)
     job_lease_seconds: int = _setting(60, "A worker that is silent for this long loses its job to another.")
     worker_poll_seconds: float = _setting(0.5, "How often an idle worker looks for a job.")
-    log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR.")
+    log_level: LogLevel = _setting("INFO", "DEBUG, INFO, WARNING or ERROR.")
 
     @property
     def store_dir(self) -> Path:
@@ -191,9 +192,10 @@ def _convert(kind: Any, text: str) -> Any:
     if kind is Path:
         return Path(text)
     if allowed := get_args(kind):
-        if text not in allowed:
+        found = {item.lower(): item for item in allowed}.get(text.lower())
+        if found is None:
             raise ValueError(f"must be one of {', '.join(allowed)}")
-        return text
+        return found
     return text
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from formats import artifacts, canonical, own_code
 from formats import digest as digests
+from formats.card import NOT_STATED
 from registry import access, accounts, audit, cards, catalog, clock, jobs, lineage, names, uploads
 from registry.access import Actor, Permission
 from registry.errors import AlreadyExists, Forbidden, Invalid, NotFound, WrongStage
@@ -144,8 +145,8 @@ def _model_for(session: Session, *, actor: Actor, full_name: str, card: cards.Ca
         return catalog.get_model(session, full_name, actor=actor, lock=True)
     except NotFound as error:
         if not create:
-            raise NotFound(str(error), hint="Register the model first, or push with create_model.") from None
-        purpose = str(card.head.get("purpose", ""))[:500]
+            raise NotFound(str(error), hint="Register the model first, or let the push do it.") from None
+        purpose = _purpose(card)
         try:
             return catalog.register_model(session, actor=actor, full_name=full_name, purpose=purpose)
         except AlreadyExists:  # by another push, a moment ago; else by a bundle, and there is no model
@@ -154,10 +155,15 @@ def _model_for(session: Session, *, actor: Actor, full_name: str, card: cards.Ca
             raise
 
 
+def _purpose(card: cards.Card) -> str:
+    said = str(card.head.get("purpose", ""))
+    return "" if said == NOT_STATED else said[:500]
+
+
 def _describe_model(session: Session, model: RegisteredModel, card: cards.Card) -> None:
     """What the card says of the model fills what nobody has said yet."""
     said = (model.purpose, model.task)
-    model.purpose = model.purpose or str(card.head.get("purpose", ""))[:500]
+    model.purpose = model.purpose or _purpose(card)
     model.task = model.task or str(card.head.get("task", ""))[:63]
     model.contact = model.contact or str(card.head.get("contact", ""))[:128]
     model.updated_at = clock.now()

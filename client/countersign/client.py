@@ -219,6 +219,7 @@ class Client:
 
         :param uses: what to approve it for; by default the card's ``uses``, or else its ``purpose``.
         :param prohibited_uses: what to rule out; by default the card's ``prohibited_uses``.
+        :param limits: where it fails; by default the card's ``limits``.
         """
         version = self.get(ref)
         return self.api.submit(
@@ -227,7 +228,7 @@ class Client:
             uses=uses or cards.lines(version.card, "uses") or cards.lines(version.card, "purpose"),
             environments=environments,
             prohibited_uses=prohibited_uses or cards.lines(version.card, "prohibited_uses"),
-            limits=limits,
+            limits=limits or cards.lines(version.card, "limits"),
         )
 
     def withdraw(self, ref: str, reason: str) -> None:

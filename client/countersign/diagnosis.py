@@ -117,7 +117,7 @@ def _token(client: Client) -> Iterator[Result]:
     left = _days_left(identity)
     who = f"{identity.name or identity.actor} ({client.settings.token_origin})"
     if left is not None and left < _EXPIRES_SOON:
-        yield Result(checks.WARNING, "token", f"{who}; expires in {left:.0f} days", "Make a new one in the portal.")
+        yield Result(checks.WARNING, "token", f"{who}; expires in {left:.1f} days", "Make a new one in the portal.")
     else:
         yield _ok("token", who)
 

@@ -274,6 +274,16 @@ class Gate(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Notice(Record):
+    """Something that the checks noticed; with ``must_answer`` nobody can approve before the requester's side has answered it."""
+
+    code: str
+    title: str = ""
+    message: str = ""
+    must_answer: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Review(Record):
     """A request for approval. It is decided in the browser, at ``url``, never by a token."""
 
@@ -283,6 +293,7 @@ class Review(Record):
     release_digest: str | None = None
     dossier_digest: str | None = None
     gates: tuple[Gate, ...] = _each(Gate)
+    notices: tuple[Notice, ...] = _each(Notice)
     decisions: tuple[Any, ...] = ()
     requested_by: str | None = None
     requested_at: str | None = None

@@ -16,10 +16,10 @@ from countersign.checks import ERROR, Finding
 from countersign.client import Client
 from countersign.collecting import Facts, Plan
 from countersign.errors import CheckFailed, Forbidden, NotFound, Unusable
+from countersign.formats.card import NOT_STATED
 from countersign.models import Version
 from countersign.progress import OnProgress, silent
 
-NOT_STATED = "Not stated yet: say what this model is for before you submit it."
 SAVED_AS = {"joblib": "joblib", "skops": "skops.io"}
 """How `push` can save an estimator, and the module whose `dump` does it."""
 

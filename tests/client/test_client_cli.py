@@ -106,7 +106,7 @@ def test_push_wait_and_submit(signed_in, folder):
     assert json.loads(result.stdout)["stage"] == "in_review"
     assert "/reviews/r1" in result.stderr
     assert signed_in.reviews["r1"]["asked"] == {
-        "note": "please", "uses": ["Labels feedback."], "environments": ["production"], "prohibited_uses": ["credit"], "limits": [],
+        "note": "please", "uses": ["Labels feedback."], "environments": ["production"], "prohibited_uses": ["credit"], "limits": ["English only"],
     }  # fmt: skip
     again = run("push", str(folder), "--name", NAME, "--submit", "-m", "please")
     assert again.exit_code == 0
@@ -240,7 +240,7 @@ def test_asking_for_approval(pushed):
     asked = run("submit", f"{NAME}:1", "-m", "please", "--use", "routing", "--prohibited-use", "credit", "-o", "json")
     assert json.loads(asked.stdout)["id"] == "r1"
     assert pushed.reviews["r1"]["asked"] == {
-        "note": "please", "uses": ["routing"], "environments": ["production"], "prohibited_uses": ["credit"], "limits": [],
+        "note": "please", "uses": ["routing"], "environments": ["production"], "prohibited_uses": ["credit"], "limits": ["English only"],
     }  # fmt: skip
     assert run("submit", f"{NAME}:1", "-m", "again").exit_code == 6
     assert run("reviews", "-o", "name").stdout == "r1\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 import formats
 
 PURE = ["artifacts", "canonical", "digest", "lock", "merkle", "oci", "release", "shapes", "signature"]
-PURE += ["compatibility", "deployment", "own_code"]
+PURE += ["card", "compatibility", "deployment", "own_code"]
 PROGRAM = """
 import importlib, sys
 class Absent:

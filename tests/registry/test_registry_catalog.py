@@ -175,6 +175,16 @@ def test_a_change_is_to_the_revision_that_was_seen(world):
         assert catalog.get_model(session, MODEL, actor=world.ana).purpose == "First"
 
 
+def test_what_is_approved_goes_on_saying_what_it_is_for(world):
+    with world.write() as session:
+        factories.approved_version(session, world)
+    with world.read() as session:
+        seen = catalog.get_model(session, MODEL, actor=world.ana).revision
+    with pytest.raises(Invalid, match="the purpose"):
+        describe(world, " ", expected=seen)
+    describe(world, "Routes feedback", expected=seen)
+
+
 def _describe(session, world, expected):
     model = catalog.get_model(session, MODEL, actor=world.ana)
     catalog.describe(session, model, actor=world.ana, expected=expected, purpose="Second")

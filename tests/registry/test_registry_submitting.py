@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select
 
+from formats.card import NOT_STATED
 from registry import accounts, approvals, audit, judging, policies
 from registry.errors import (
     Blocked,
@@ -51,8 +52,21 @@ def test_only_a_ready_version_is_submitted(world, make, stage):
         WrongStage,
         lambda session: approvals.submit(session, world.version(session), actor=world.ana, note="", terms=TERMS),
     )
-    assert stage in str(error)
+    assert f"in the stage {stage.replace('_', ' ')}," in str(error)
     assert error.hint
+
+
+def test_a_card_that_says_not_what_the_model_is_for_is_not_submitted(world):
+    with world.write() as session:
+        version = factories.ready_version(session, world)
+        version.card_head = version.card_head | {"purpose": NOT_STATED}
+        audit.record(session, audit.Action.VERSION_REGISTERED, actor=world.ana, subject=version)
+    error = refused(
+        world.database,
+        Invalid,
+        lambda session: approvals.submit(session, world.version(session), actor=world.ana, note="", terms=TERMS),
+    )
+    assert "does not say what payments/voice is for" in str(error)
 
 
 @pytest.mark.parametrize(

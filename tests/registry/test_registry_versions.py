@@ -54,7 +54,7 @@ def test_a_model_is_made_only_when_asked_for(world):
         NotFound,
         lambda session: versions.register_version(session, actor=world.ana, full_name=MODEL, push=push),
     )
-    assert "create_model" in error.hint
+    assert "let the push do it" in error.hint
 
 
 # --------------------------------------------------------------------------------------------------- the same again

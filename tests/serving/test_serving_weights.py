@@ -85,8 +85,7 @@ def test_a_look_that_fails_stops_none_of_the_others(monkeypatch):
         faults = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context["exception"]))
         watching = asyncio.create_task(mounted.watch([fails, lambda: looked.append(len(faults))]))
-        while len(looked) < 2:
-            await asyncio.sleep(0.01)
+        await asyncio.wait((watching,), timeout=0.2)
         watching.cancel()
 
     monkeypatch.setattr(mounted, "LOOK_SECONDS", 0.01)

@@ -45,6 +45,9 @@ def submit_command(
         app.wait_version(ref, "approved", wait)
         review = app.client.review(review.id)
     app.out.item(review.to_dict(), review_fields(review), name="id")
+    for notice in review.notices:
+        if notice.must_answer:
+            app.out.note(f"next: countersign reviews answer {review.id} {notice.code} -m TEXT")
 
 
 @click.command("withdraw")
@@ -138,6 +141,7 @@ def review_fields(review: Review) -> list[tuple[str, object]]:
         ("Note", review.note),
         ("Requested by", review.requested_by),
         ("Gates", "\n".join(gates)),
+        ("Notices", "\n".join(f"{item.code}: {item.message}" for item in review.notices if item.must_answer)),
         ("Decisions", len(review.decisions) or None),
         ("Release", review.release_digest),
         ("Dossier", review.dossier_digest),

@@ -33,6 +33,7 @@ CALLERS = {
     "breaking": "Callers must change.",
 }
 NO_MODELS = "No models. `countersign init --name team/model` begins one."
+NONE_FOUND = "No model fits. Search for fewer words, or for the beginning of one."
 
 
 @click.command("list")
@@ -48,7 +49,7 @@ def list_command(
     """List models, or the versions of one model, newest first."""
     if model is None:
         found: Iterator[Model] = app.client.search(team=team, task=task, stage=stage)
-        _show_models(app, found, limit)
+        _show_models(app, found, limit, empty=NONE_FOUND if team or task or stage else NO_MODELS)
         return
     versions = app.first(app.client.versions(model), limit)
     app.out.items(
@@ -65,7 +66,7 @@ def list_command(
 @with_app
 def search_command(app: App, *, text: str, team: str | None, task: str | None, stage: str | None, limit: int) -> None:
     """Find models whose name, purpose or task holds every word of TEXT."""
-    _show_models(app, app.client.search(text, team=team, task=task, stage=stage), limit)
+    _show_models(app, app.client.search(text, team=team, task=task, stage=stage), limit, empty=NONE_FOUND)
 
 
 @click.command("show")
@@ -189,5 +190,5 @@ def _tell_findings(app: App, version: Version) -> None:
                     app.out.note(f"  {finding['hint']}")
 
 
-def _show_models(app: App, found: Iterator[Model], limit: int) -> None:
-    app.out.items((model.to_dict() for model in app.first(found, limit)), MODEL_COLUMNS, name="name", empty=NO_MODELS)
+def _show_models(app: App, found: Iterator[Model], limit: int, *, empty: str) -> None:
+    app.out.items((model.to_dict() for model in app.first(found, limit)), MODEL_COLUMNS, name="name", empty=empty)
