@@ -328,10 +328,11 @@ class Connection(asyncio.Protocol):
                 self._ask_for_body(exchange)
 
     def _check_head(self, exchange: Exchange, expectation: bytes) -> None:
+        # First, as where the request ends does not depend on what is wrong with it.
+        exchange.length = int(exchange.headers.get(b"content-length", b"0"))
         if self._http.tokens is not None:
             self._http.tokens.check_request(exchange.target, exchange.headers)
         limit = self._http.settings.max_body
-        exchange.length = int(exchange.headers.get(b"content-length", b"0"))
         if exchange.length > limit:
             raise TooLarge(f"the body has {exchange.length} bytes, at most {limit} are taken")
         if expectation not in (b"", b"100-continue"):
@@ -353,10 +354,10 @@ class Connection(asyncio.Protocol):
                 self._http.door.hold(len(body))
                 if not exchange.body:
                     exchange.body = body
-                elif isinstance(exchange.body, bytearray):
-                    exchange.body += body
                 else:
-                    exchange.body = bytearray(exchange.body) + body
+                    if isinstance(exchange.body, bytes):
+                        exchange.body = bytearray(exchange.body)
+                    exchange.body += body
             exchange.held += len(body)
         except (TooLarge, Busy) as error:
             self._refuse(error)

@@ -47,12 +47,13 @@ class Rest:
             return self._tell(request)
         _expect(request, "POST")
         route = self._service.only_route if asked.route is None else asked.route
-        if (length := headers.get(b"inference-header-content-length")) is not None and asked.wanted.kind == "oip":
-            asked = replace(asked, wanted=replace(asked.wanted, head_length=_head_length(length)))
-        if is_far(asked.wanted, request.body):
-            async with self._helper.read(asked.wanted, request.body) as (far, form):
+        wanted = asked.wanted
+        if (length := headers.get(b"inference-header-content-length")) is not None and wanted.kind == "oip":
+            wanted = replace(wanted, head_length=_head_length(length))
+        if is_far(wanted, request.body):
+            async with self._helper.read(wanted, request.body) as (far, form):
                 return await self._answer(request, route, asked, far, form)
-        message, form = parse(asked.wanted, request.body)
+        message, form = parse(wanted, request.body)
         return await self._answer(request, route, asked, message, form)
 
     async def _answer(

@@ -136,6 +136,20 @@ def test_without_a_token_only_health_answers(small_image, tokens, serve):
     assert running.infer("feedback", si.text_input("my card"), headers=bearer(OTHER)).status_code == 200
 
 
+def test_the_body_of_a_refused_upgrade_is_no_request_of_its_own(small_image, tokens, serve):
+    """Else whoever is refused could put answers between those of others behind one proxy."""
+    running = serve(small_image, tokens_file=tokens).wait_ready()
+    hidden = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    head = b"POST /invocations HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: %d\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", running.rest_port), timeout=10) as client:
+        client.sendall(head % len(hidden) + hidden)
+        client.sendall(b"GET /ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answers = b"".join(iter(lambda: client.recv(65_536), b""))
+    assert answers.count(b"HTTP/1.1 401") == 1
+    assert answers.count(b"HTTP/1.1 200") == 1
+    assert b'"live"' not in answers
+
+
 # --- TLS
 
 

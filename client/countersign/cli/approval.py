@@ -41,13 +41,13 @@ def submit_command(
         ref, note, uses=uses, environments=environments, prohibited_uses=prohibited_uses, limits=limits
     )
     app.out.note(f"asked for approval of {review.ref or ref}")
+    for notice in review.notices:
+        if notice.must_answer:
+            app.out.note(f"next: countersign reviews answer {review.id} {notice.code} -m TEXT")
     if wait:
         app.wait_version(ref, "approved", wait)
         review = app.client.review(review.id)
     app.out.item(review.to_dict(), review_fields(review), name="id")
-    for notice in review.notices:
-        if notice.must_answer:
-            app.out.note(f"next: countersign reviews answer {review.id} {notice.code} -m TEXT")
 
 
 @click.command("withdraw")
