@@ -43,7 +43,7 @@ dev: .venv-run/done $(SCIENTIST)/done ## Like demo, with the portal reloading wh
 lint: .venv/done ## Style, types and contracts between packages
 	@$(DEV) -m ruff check . && $(DEV) -m ruff format --check . && $(DEV) -m mypy && PYTHONPATH=client .venv/bin/lint-imports --no-cache
 
-check: lint ## What lint does, and the tests that take no time: nothing is trained, no program of ours is started
+check: lint ## What lint does, and the quick tests
 	@$(PYTEST) -n 3 --dist loadgroup -m "not engine and not browser and not index and not slow and not long"
 
 test: lint ## The whole suite: both databases, engine and browser where they are there

@@ -189,6 +189,10 @@ class Portal(Served):
         self.reviews[review_id] = {
             "id": review_id, "ref": version["ref"], "state": "open", "release_digest": "sha256:" + "1" * 64, "dossier_digest": "sha256:" + "2" * 64,
             "gates": [{"code": "two-people", "title": "Two people decide", "state": "wait", "why": "0 of 2 signed"}], "decisions": [],
+            "notices": [
+                {"code": "advisories-unknown", "title": "Advisories", "message": "not compared", "must_answer": True},
+                {"code": "own-code", "title": "Own code", "message": "none", "must_answer": False},
+            ],
             "requested_by": "person:ana", "requested_at": "2026-11-23T10:00:00Z", "note": json.loads(body)["note"], "url": f"{self.url}/reviews/{review_id}", "comments": [],
             "asked": json.loads(body),
         }  # fmt: skip

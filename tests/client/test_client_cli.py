@@ -239,6 +239,8 @@ def test_reading_verbs(pushed, folder):
 def test_asking_for_approval(pushed):
     asked = run("submit", f"{NAME}:1", "-m", "please", "--use", "routing", "--prohibited-use", "credit", "-o", "json")
     assert json.loads(asked.stdout)["id"] == "r1"
+    assert "next: countersign reviews answer r1 advisories-unknown -m TEXT" in asked.stderr
+    assert "own-code" not in asked.stderr, "it needs no answer"
     assert pushed.reviews["r1"]["asked"] == {
         "note": "please", "uses": ["routing"], "environments": ["production"], "prohibited_uses": ["credit"], "limits": ["English only"],
     }  # fmt: skip

@@ -35,6 +35,7 @@ def test_every_fault_is_told_at_once(tmp_path):
                 "COUNTERSIGN_CA_BUNDLE": str(tmp_path / "missing.pem"),
                 "COUNTERSIGN_DATABASE_URL": "mysql://user:hunter2@host/db",
                 "COUNTERSIGN_SESSION_HOURS": "0",
+                "COUNTERSIGN_LOG_LEVEL": "chatty",
             }
         )
     message = str(caught.value)
@@ -46,6 +47,7 @@ def test_every_fault_is_told_at_once(tmp_path):
         "CA_BUNDLE",
         "DATABASE_URL",
         "SESSION_HOURS",
+        "LOG_LEVEL",
     ):
         assert f"COUNTERSIGN_{name}" in message
     assert "must be one of auto, container, process" in message
@@ -63,6 +65,10 @@ def test_production_refuses_to_start_without(removed, named):
     environ = {name: value for name, value in PRODUCTION.items() if name != removed}
     with pytest.raises(SettingsError, match=named):
         Settings.load(environ)
+
+
+def test_a_level_is_taken_in_any_case():
+    assert Settings.load({"COUNTERSIGN_LOG_LEVEL": "warning"}).log_level == "WARNING"
 
 
 def test_production_starts_when_all_is_there(tmp_path):
