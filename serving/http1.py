@@ -151,7 +151,6 @@ class Connection(asyncio.Protocol):
         self._unparsed: bytes | memoryview = b""
         self._around = 0  # bytes since the message, or its last chunk, began that are not of its body
         self._in_head = False
-        self._repeating = False  # the parser is told again what is known of a request
         self._deaf = False  # whatever still comes is discarded
         self._unread = False  # ... and something may come: close only when the client had time to read our answer
         self._writing_paused = False
@@ -226,9 +225,9 @@ class Connection(asyncio.Protocol):
         if exchange is not None:
             coding = exchange.headers.get(b"transfer-encoding")
             framing = b"content-length: %d" % exchange.length if coding is None else b"transfer-encoding: " + coding
-            self._current, self._repeating = None, True
+            self._current, self._deaf = None, True  # nothing of it is new
             self._parser.feed_data(b"POST / HTTP/1.1\r\n%s\r\n\r\n" % framing)
-            self._current, self._repeating = exchange, False
+            self._current, self._deaf = exchange, False
         self._unparsed = bytes(rest) + self._unparsed
 
     @property
@@ -286,7 +285,7 @@ class Connection(asyncio.Protocol):
     # --- The parser
 
     def on_message_begin(self) -> None:
-        if self._deaf or self._repeating:
+        if self._deaf:
             return
         self._current = Exchange()
         self._queue.append(self._current)

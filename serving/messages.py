@@ -189,7 +189,8 @@ def _encode(expected: Input, given: GivenInput, datatype: str, shape: tuple[int,
     values = given.values or []
     if datatype != expected.datatype:  # a wrong one is told before the values are judged by it
         convert(Tensor(expected.name, datatype, (0,), b""), expected.datatype)
-        if None in (found := flat(values)):  # integers of which some are missing, where the model takes floats
+        # Integers of which some are missing, where the model takes floats.
+        if expected.nullable and None in (found := flat(values)):
             from_values(expected.name, datatype, (len(found),), [0 if item is None else item for item in found])
             datatype = expected.datatype
     if given.content_type == "base64" and datatype == "BYTES":

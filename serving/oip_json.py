@@ -132,12 +132,8 @@ def _is_plain(body: Body) -> bool:
 
 def _object(value: Any, place: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise _no_object(value, place)
+        raise BadRequest(f"{place} is {describe(value)}, expected an object")
     return value
-
-
-def _no_object(value: Any, place: str) -> BadRequest:
-    return BadRequest(f"{place} is {describe(value)}, expected an object")
 
 
 def _seen(item: dict[str, Any], key: str) -> str:
@@ -146,8 +142,7 @@ def _seen(item: dict[str, Any], key: str) -> str:
 
 def _input(item: Any, place: int, tail: memoryview | None, start: int) -> tuple[GivenInput, int]:
     """The input at ``place``, and where in ``tail`` the next one starts."""
-    if not isinstance(item, dict):
-        raise _no_object(item, f"inputs[{place}]")
+    item = _object(item, f"inputs[{place}]")
     name, datatype, shape = item.get("name"), item.get("datatype"), item.get("shape")
     if not isinstance(name, str):
         raise BadRequest(f"inputs[{place}].name is {_seen(item, 'name')}, expected the name of an input")
@@ -200,9 +195,7 @@ def _outputs(value: Any) -> tuple[tuple[str, ...], dict[str, bool]]:
     names = []
     named = {}
     for place, item in enumerate(value):
-        if not isinstance(item, dict):
-            raise _no_object(item, f"outputs[{place}]")
-        name = item.get("name")
+        name = _object(item, f"outputs[{place}]").get("name")
         if not isinstance(name, str):
             raise BadRequest(f"outputs[{place}].name is {_seen(item, 'name')}, expected the name of an output")
         names.append(name)

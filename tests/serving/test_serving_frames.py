@@ -255,6 +255,37 @@ def test_a_reader_that_ends_fails_its_request_only(server, frame, expected):
     assert send(server, "/v2/models/customers/invocations", table, ARROW).status_code == 200
 
 
+NULLABLE = Signature("matrix", (Input("input", "FP64", (-1, 3), nullable=True),), ())
+
+
+@pytest.mark.parametrize("values", [[1, None, 3], [[1, None, 3]]])
+def test_integers_of_which_one_is_missing_are_taken_for_floats(values):
+    given = messages.GivenInput("input", "INT64", (1, 3), values)
+    (tensor,) = messages.bind(NULLABLE, messages.InferRequest([given])).inputs
+    assert tensors.to_values(tensor) == [[1.0, None, 3.0]]
+
+
+@pytest.mark.parametrize(
+    ("datatype", "values", "told"),
+    [
+        ("INT64", [1, None, 3.5], "element 2 is the number 3.5, expected an integer"),
+        ("INT8", [[1, None, 300]], "a number is out of range: INT8"),
+        ("BYTES", [1, None, 3], "datatype BYTES came, expected FP64"),
+    ],
+)
+def test_beside_one_that_is_missing_the_others_are_judged_as_ever(datatype, values, told):
+    given = messages.GivenInput("input", datatype, (1, 3), values)
+    with pytest.raises(BadRequest, match=told):
+        messages.bind(NULLABLE, messages.InferRequest([given]))
+
+
+def test_a_wrong_datatype_is_told_before_nan():
+    number = Signature("frame", (Input("age", "INT64", (-1,)),), ())
+    given = messages.GivenInput("age", "FP64", (1,), raw=np.array([np.nan]).tobytes())
+    with pytest.raises(BadRequest, match="datatype FP64 came, expected INT64"):
+        messages.bind(number, messages.InferRequest([given]))
+
+
 def test_a_fault_in_the_reader_is_one_requests_and_keeps_what_was_read(monkeypatch):
     def broken(*_):
         raise RuntimeError("a secret detail")
