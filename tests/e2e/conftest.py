@@ -7,7 +7,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from tests.support import require
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / "var" / "test"
 """Store and layers outlive the run: wheels are fetched once per machine."""
+UNFINISHED = shutil.ignore_patterns("incoming", "trees")
 SECRET_KEY = "k" * 40
 CARD = factories.card(purpose="Says whether a message is a complaint.", sample_kind="synthetic")
 
@@ -109,6 +110,11 @@ def chosen(points: list[str]) -> list[str]:
     return sorted({_kind(point): point for point in points}.values())
 
 
+def _link(source: str, target: str) -> None:
+    with suppress(FileNotFoundError):  # another test may just have removed it
+        os.link(source, target)
+
+
 def _kind(point: str) -> str:
     """Steps of a check are of one kind: each is kept by the same commit."""
     return "step" if point.startswith("step-") else point.partition(":")[0]
@@ -128,11 +134,18 @@ def model_files(tmp_path_factory) -> list[Path]:
 
 
 @contextmanager
-def opened(folder, isolation="process"):
-    """An installation in ``folder`` with an empty, migrated database."""
+def opened(folder, isolation="process", *, alone=False):
+    """An installation in ``folder`` with an empty, migrated database.
+
+    Its store and layers are the ones all tests share; ``alone``, links to their files, which no other test changes
+    (``folder`` is then in ``CACHE``, on the same file system).
+    """
     for name in ("store", "layers", "keys"):
         (CACHE / name).mkdir(parents=True, exist_ok=True)
-        (folder / name).symlink_to(CACHE / name)
+        if alone:
+            shutil.copytree(CACHE / name, folder / name, copy_function=_link, ignore=UNFINISHED)
+        else:
+            (folder / name).symlink_to(CACHE / name)
     environ = {
         "COUNTERSIGN_DATA_DIR": str(folder),
         "COUNTERSIGN_DATABASE_URL": f"sqlite:///{folder / 'countersign.db'}",

@@ -5,6 +5,8 @@ import random
 import shutil
 import string
 import subprocess
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import joblib
 import pytest
@@ -16,7 +18,7 @@ from sqlalchemy import select
 from registry import builds, rebuilds
 from registry.orm.image import Build, BuildState, Image, RebuildState
 from tests import factories
-from tests.e2e.conftest import CARD, opened
+from tests.e2e.conftest import CACHE, CARD, opened
 from tests.factories import World
 from tests.support import bodies_of, require
 
@@ -26,11 +28,12 @@ UNSHARE = ["unshare", "--net", *([] if os.getuid() == 0 else ["--map-root-user"]
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory, index_there):
-    """An installation in process isolation whose bakes and rebuilds have no network."""
+def installation(index_there):
+    """An installation in process isolation whose bakes and rebuilds have no network, and whose storage is measured."""
     if subprocess.run([*UNSHARE, "true"], capture_output=True, check=False).returncode:
         require("namespace", "unshare --net is refused: run as root, or allow user namespaces")
-    with opened(tmp_path_factory.mktemp("images")) as made:
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=CACHE) as folder, opened(Path(folder), alone=True) as made:
         factories.build_world(made.database)
         yield made
 
@@ -71,7 +74,7 @@ def used(installation):
     """Bytes of store, layers and database, as files."""
     installation.database.close()
     roots = [installation.folder / name for name in ("store", "layers")]
-    files = [path for root in roots for path in root.resolve().rglob("*") if path.is_file()]
+    files = [path for root in roots for path in root.rglob("*") if path.is_file()]
     return sum(path.stat().st_size for path in (*files, installation.file))
 
 
