@@ -18,7 +18,7 @@ from formats.manifest import Model
 from formats.signature import Signature
 from serving import approved, process, shadow_process, tensors
 from serving.access import Call
-from serving.errors import Refusal, ServingError
+from serving.errors import Refusal, ServingError, Unavailable
 from serving.logs import Log
 from serving.metrics import Metrics, ModelMetrics, ShadowMetrics
 from serving.predictor import Batch
@@ -86,7 +86,7 @@ class Shadow:
     async def _run(self, check: Check) -> None:
         try:
             await self._predictor.start()
-            await check(self.version.model, self._predictor.predict)
+            await check(self.version.model, self._answer)
         except Refusal as refusal:
             self._log.error("shadow is off", route=self.version.route, version=self.version.name, reason=str(refusal))
             await self._predictor.stop()
@@ -96,6 +96,14 @@ class Shadow:
             self._bytes -= _size(batch, outputs)
             outcome = await self._ask(batch, outputs)
             self._metrics.outcome(outcome).inc()
+
+    async def _answer(self, batch: Batch) -> list[Tensor]:
+        """What it answers as soon as its process lives long enough to: that it ended is not another answer."""
+        while True:
+            try:
+                return await self._predictor.predict(batch)
+            except Unavailable:  # it is started again, after a pause that grows
+                await asyncio.sleep(0)
 
     async def _ask(self, batch: Batch, outputs: Sequence[Tensor]) -> str:
         """What became of one request, as its counter names it."""

@@ -73,3 +73,4 @@ def serve(tmp_path):
     yield start
     for running in started:
         running.stop()
+        print(running.log_path.read_text()[-4000:])  # shown when the test failed

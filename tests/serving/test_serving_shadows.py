@@ -15,7 +15,7 @@ from formats import revocations
 from formats.revocations import Revocation, Revocations
 from formats.signature import Input, Output, Signature
 from serving import shadows, tensors
-from serving.errors import ModelFailed, Refusal
+from serving.errors import ModelFailed, Refusal, Unavailable
 from serving.logs import Log
 from serving.metrics import Metrics, ShadowMetrics
 from serving.predictor import Batch
@@ -183,6 +183,22 @@ def test_a_copy_that_is_too_large_is_dropped(monkeypatch):
     monkeypatch.setattr(shadows, "MOST_BYTES", 10)
     metric, _, _ = run(answer, 1)
     assert metric("countersign_shadow_requests_total", outcome="dropped") == 1
+
+
+def test_one_whose_process_ends_before_its_answers_were_checked_is_asked_again(capfd):
+    ends = iter([Unavailable("its process ended"), Unavailable("its process ended")])
+
+    async def answer(_):
+        if (end := next(ends, None)) is not None:
+            raise end
+        return ANSWERS
+
+    async def check(_, predict):
+        assert await predict(BATCH) == ANSWERS
+
+    metric, _, _ = run(answer, 2, check=check)
+    assert metric("countersign_shadow_requests_total", outcome="answered") == 2
+    assert "shadow is off" not in "".join(capfd.readouterr())
 
 
 def test_one_that_does_not_answer_as_approved_is_off(capfd):
