@@ -51,6 +51,7 @@ class LayerStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in ("layers", "index", "incoming", "damaged"):
             (root / name).mkdir(parents=True, exist_ok=True)
 

@@ -6,9 +6,10 @@ fails as busy.
 """
 
 import math
+import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import sqlalchemy as sa
@@ -109,6 +110,12 @@ def _sqlite_engine(url: sa.URL, *, reading: bool) -> sa.Engine:
     pragmas = ["journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL", f"busy_timeout={BUSY_MS}"]
     if reading:  # for good: turned on and off for each unit, it makes SQLite prepare every statement anew
         pragmas.append("query_only=ON")
+
+    @event.listens_for(engine, "do_connect")
+    def keep_private(_dialect: Any, _record: Any, given: list[Any], _named: Any) -> None:
+        """SQLite makes a missing file, and its journal after it, so that every user of the host may read them."""
+        with suppress(OSError):  # it says itself what is wrong with the name
+            os.close(os.open(given[0], os.O_CREAT | os.O_RDONLY, 0o600))
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:

@@ -175,7 +175,7 @@ class Settings:
         Portal and worker start together: the file is linked into place whole, so that neither reads it empty.
         """
         path = self.data_dir / "keys" / "development-secret"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
             fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
             with os.fdopen(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:

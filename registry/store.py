@@ -33,7 +33,8 @@ class LocalStore:
     """The store in a folder of one file system."""
 
     def __init__(self, root: Path) -> None:
-        """Open the folder, making it when it is not there."""
+        """Open the folder; one that is made now can be read by its owner only."""
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._incoming = root / "incoming"
         self._objects = root / "objects"
         for folder in (self._incoming, self._objects):

@@ -26,7 +26,7 @@ class Stack:
         """Prepare folders; nothing is started yet."""
         self.data_dir = data_dir
         self.logs = data_dir / "logs"
-        self.logs.mkdir(parents=True, exist_ok=True)
+        self.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.environ = {**os.environ, "COUNTERSIGN_DATA_DIR": str(data_dir), "PYTHONUNBUFFERED": "1", **(environ or {})}
         self.environ["PYTHONPATH"] = str(ROOT)
         self.children: dict[str, subprocess.Popen[bytes]] = {}

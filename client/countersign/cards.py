@@ -5,39 +5,13 @@ from typing import Any
 
 import yaml
 
+from countersign.formats import card
+
 REQUIRED = ("purpose", "task", "owner", "contact")
 RECOMMENDED = ("inputs", "outputs", "training_data", "limits", "licence")
 # May be left out, but not left empty.
 OPTIONAL = (*RECOMMENDED, "metrics", "uses", "prohibited_uses")
 SAMPLE_KINDS = ("synthetic", "masked", "real")
-
-TEMPLATE = """\
----
-# One sentence that a stranger understands: what is this model for?
-purpose: ""
-# text-classification, tabular-classification, regression, clustering, ...
-task: ""
-# The team or person answerable for it, and where to ask.
-owner: {owner}
-contact: ""
-# What goes in and what comes out, for people.
-inputs: ""
-outputs: ""
-# Which data, from when, how it was chosen, what is known to be wrong with it.
-training_data: ""
-# How good, on which data, against which baseline.
-metrics: ""
-# Where it fails and where it must not be used.
-limits: ""
-licence: ""
-# What sample.jsonl holds: synthetic, masked or real rows. Real rows never enter images or evidence packs.
-sample_kind: synthetic
----
-
-# {title}
-
-Say here what a reviewer needs to know: why this model, how it was validated, what changed since the last version.
-"""
 
 
 class BadCard(ValueError):
@@ -57,7 +31,7 @@ _Loader.yaml_implicit_resolvers = {
 def template(name: str) -> str:
     """A card to fill in, for the model ``team/name``."""
     team, _, model = name.partition("/")
-    return TEMPLATE.format(owner=yaml.safe_dump(team).partition("\n")[0], title=model.replace("-", " ").capitalize())
+    return card.template(owner=yaml.safe_dump(team).partition("\n")[0], title=model.replace("-", " ").capitalize())
 
 
 def head(text: str) -> dict[str, Any]:

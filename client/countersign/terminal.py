@@ -24,12 +24,15 @@ _STYLES = {"ok": "green", "warning": "yellow", "error": "red"}
 
 def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, colour: bool | None) -> None:
     """A table without frame, wrapped to the terminal's width. Cells are text, never markup."""
+    console = Console(no_color=colour is False, highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in titles:
-        table.add_column(title, overflow="fold")
+    for place, title in enumerate(titles):
+        # The first names its row and will be copied: others are wrapped before it is.
+        whole = place == 0 and max(len(row[0]) for row in rows) <= console.width
+        table.add_column(title, overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-    Console(no_color=colour is False, highlight=False).print(table)
+    console.print(table)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from typing import Any, TypeVar
 
 from flask import request
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from werkzeug.exceptions import NotFound, UnsupportedMediaType
 
 from formats import canonical
@@ -13,6 +14,27 @@ from registry.errors import Invalid
 Model = TypeVar("Model", bound=BaseModel)
 Body = TypeVar("Body", bound=Input)
 _NUL = "\0"
+# The faults that senders meet, in words for someone who never heard of the library that found them.
+_WORDS = {
+    "missing": "is missing",
+    "extra_forbidden": "is no member here",
+    "string_too_long": "must be at most {max_length} characters long",
+    "string_pattern_mismatch": "must match {pattern}",
+    "string_type": "must be text",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "list_type": "must be a list",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "too_short": "must have at least {min_length} entries",
+    "too_long": "must have at most {max_length} entries, {actual_length} came",
+    "literal_error": "must be {expected}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+}
 
 
 def refuse_nul() -> None:
@@ -58,11 +80,19 @@ def read_query(model: type[Model]) -> Model:
 
 
 def _invalid(error: ValidationError) -> Invalid:
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
-    faults = [(_pointer(problem["loc"]), problem["msg"].removeprefix("Value error, ")) for problem in problems[:20]]
+    problems = error.errors(include_url=False, include_input=False)
+    faults = [(_pointer(problem["loc"]), _told(problem)) for problem in problems[:20]]
     where, what = faults[0]
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return Invalid(f"{where or 'the body'}: {what}{more}", hint="See /api/v1/openapi.json.", errors=faults)
+
+
+def _told(problem: ErrorDetails) -> str:
+    context = problem.get("ctx", {})
+    if problem["type"] == "string_too_short" and context["min_length"] == 1:
+        return "must not be empty"
+    words = _WORDS.get(problem["type"])
+    return words.format(**context) if words else problem["msg"].removeprefix("Value error, ")
 
 
 def _pointer(location: tuple[int | str, ...]) -> str:

@@ -18,7 +18,7 @@ from wtforms import (
 from wtforms import Form as Rows
 from wtforms.validators import InputRequired, Length
 
-from formats import canonical, own_code
+from formats import canonical, card, own_code
 from formats import digest as digests
 from portal.catalog.receiving import Kept
 from portal.errors import status_of
@@ -32,41 +32,12 @@ FILES = {"model": "the model file", "sample": "sample rows", "requirements": "re
 NEEDED = ("model", "sample")
 METRIC_ROWS = 3
 
-TEMPLATE = """\
----
-# One sentence that a stranger understands: what is this model for?
-purpose: ""
-# text-classification, tabular-classification, regression, clustering, ...
-task: ""
-# The team or person answerable for it, and where to ask.
-owner: {owner}
-contact: ""
-# What goes in and what comes out, for people.
-inputs: ""
-outputs: ""
-# Which data, from when, how it was chosen, what is known to be wrong with it.
-training_data: ""
-# What it may be used for, and what not. One or several.
-uses: ""
-prohibited_uses: ""
-# Where it fails.
-limits: ""
-licence: ""
-# What sample.jsonl holds: synthetic, masked or real rows. Real rows never enter images or evidence packs.
-sample_kind: synthetic
----
-
-# {title}
-
-Say here what a reviewer needs to know: why this model, how it was validated, what changed since the last version.
-"""
-
 
 def template(actor: Actor, full_name: str) -> str:
     """A card to fill in; what it leaves empty is refused with its name."""
     team, _, name = full_name.partition("/")
     owner = yaml.safe_dump(team or actor.name).partition("\n")[0]
-    return TEMPLATE.format(owner=owner, title=name.replace("-", " ").capitalize() or "Your model")
+    return card.template(owner=owner, title=name.replace("-", " ").capitalize() or "Your model")
 
 
 class MetricRow(Rows):

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import re
 import signal
 import stat
 import subprocess
@@ -229,7 +230,10 @@ def test_reading_verbs(pushed, folder):
     fill(folder, weight=5.0)
     assert run("push", str(folder), "--name", NAME).exit_code == 0
     diff = run("diff", f"{NAME}:2", f"{NAME}:1")
-    assert "model.joblib" in diff.stdout
+    assert re.search(
+        r"^files\n  model\.joblib\n    - sha256:\w+…\w+\n    \+ sha256:\w+…\w+$", diff.stdout, re.MULTILINE
+    ), diff.stdout
+    assert "model.joblib" in run("diff", f"{NAME}:2", f"{NAME}:1", "-o", "name").stdout
     assert f"{NAME}:1 -> {NAME}:2" in diff.stderr
     assert "Callers must change.\n  The input text is no longer taken." in diff.stderr
     assert run("diff", f"{NAME}:2", f"{NAME}:1", "--exit-code").exit_code == 1

@@ -15,13 +15,15 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry import accounts, audit, clock, errors, faults, names
+from registry import accounts, audit, clock, errors, faults, names, schema
 from registry.access import SYSTEM
 from registry.db import Database
 from registry.errors import Invalid
 from registry.locking import lock
 from registry.orm.account import Person, Team
 from registry.orm.base import UtcDateTime
+from registry.settings import Settings
+from registry.store import LocalStore
 from tests.support import at_once, refused
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -203,6 +205,23 @@ def test_the_embedded_database_survives_power_cuts_by_its_settings(tmp_path):
         }
     database.close()
     assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 15_000}
+
+
+def test_other_users_of_the_host_cannot_read_database_and_store(tmp_path):
+    usual = os.umask(0o022)
+    try:
+        database = Database(f"sqlite:///{tmp_path / 'x.db'}")
+        schema.upgrade(database)
+        LocalStore(tmp_path / "data" / "store")
+        Settings.load({"COUNTERSIGN_DATA_DIR": str(tmp_path / "new")})
+    finally:
+        os.umask(usual)
+    assert {path.name: path.stat().st_mode & 0o077 for path in tmp_path.glob("x.db*")} == dict.fromkeys(
+        ("x.db", "x.db-shm", "x.db-wal"), 0
+    )
+    database.close()
+    assert not (tmp_path / "data" / "store").stat().st_mode & 0o077
+    assert not (tmp_path / "new" / "keys").stat().st_mode & 0o077
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
 """list, search, show, card, files, lineage, diff."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
 
 from countersign.cli.common import App, with_app
-from countersign.models import Metric, Model, Version
+from countersign.models import Change, Metric, Model, Version
 from countersign.output import Column, cell, column, size
 
 _limit = click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Show so many at most.")
@@ -135,10 +135,27 @@ def diff_command(app: App, *, ref: str, base: str | None, exit_code: bool) -> No
             app.out.note(CALLERS[diff.compatibility])
         for reason in diff.breaks:
             app.out.note(f"  {reason}")
-        columns = [column("Section"), column("What", "path"), column("Before"), column("After")]
-        app.out.items((change.to_dict() for change in diff.changes), columns, name="path", empty="No difference.")
+        if diff.changes and app.out.style == "table":
+            for line in change_lines(diff.changes):
+                app.out.data(line)
+        else:
+            columns = [column("Section"), column("What", "path"), column("Before"), column("After")]
+            app.out.items((change.to_dict() for change in diff.changes), columns, name="path", empty="No difference.")
     if exit_code and diff.changes:
         click.get_current_context().exit(1)
+
+
+def change_lines(changes: Iterable[Change]) -> Iterator[str]:
+    """One change below the other, by section: values may be longer than any column."""
+    section = ""
+    for change in changes:
+        if change.section != section:
+            section = change.section
+            yield section
+        yield f"  {cell(change.path, whole=True)}"
+        for sign, value in (("-", change.before), ("+", change.after)):
+            for line in cell(value).splitlines():
+                yield f"    {sign} {line}"
 
 
 def version_fields(version: Version) -> list[tuple[str, Any]]:

@@ -112,14 +112,20 @@ def test_members_at_fault_are_pointed_at(ana):
         "tags": {"a/b~c": 1},
     }
     body = problem(ana.post("/models/payments/voice/versions", sent), 422, "invalid")
-    assert {error["pointer"] for error in body["errors"]} == {
-        "/files/0/digest",
-        "/files/1/path",
-        "/format",
-        "/card",
-        "/metrics/0/value",
-        "/tags/a~1b~0c",
+    assert {error["pointer"]: error["detail"] for error in body["errors"]} == {
+        "/files/0/digest": "must match ^sha256:[0-9a-f]{64}$",
+        "/files/1/path": "must not be empty",
+        "/format": "must be 'joblib', 'pickle', 'skops', 'onnx', 'lightgbm' or 'xgboost'",
+        "/card": "must be text",
+        "/metrics/0/value": "must be a number",
+        "/tags/a~1b~0c": "must be text",
     }
+
+
+def test_a_body_that_is_no_object_and_a_member_that_is_none(ana):
+    assert problem(ana.post("/models", ["a"]), 422, "invalid")["detail"] == "the body: must be an object"
+    body = problem(ana.post("/models", {"name": "payments/a", "colour": 1}), 422, "invalid")
+    assert "/colour: is no member here" in body["detail"]
 
 
 def test_the_id_of_a_request_is_echoed(ana):
