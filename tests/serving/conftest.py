@@ -1,5 +1,7 @@
 """Models are trained once, and one server answers all tests that leave it as it was."""
 
+import sys
+
 import pytest
 import serving_image as si
 
@@ -73,4 +75,4 @@ def serve(tmp_path):
     yield start
     for running in started:
         running.stop()
-        print(running.log_path.read_text()[-4000:])  # shown when the test failed
+        sys.stdout.write(running.log_path.read_text()[-4000:])  # shown when the test failed
