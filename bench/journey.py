@@ -22,7 +22,7 @@ from bench.installation import HOME, TEAM, Installation
 from bench.processes import Watch
 from builders.engine import connect
 from builders.layers import LayerStore
-from registry import approvals, catalog, clock
+from registry import approvals, clock, decisions, references
 from registry.orm.approval import Outcome
 from registry.orm.image import Build, BuildState, Bundle, Image
 from registry.orm.job import Job
@@ -92,7 +92,7 @@ def push(place: Installation, folder: Path, number: int) -> Pushed:
 def check_seconds(place: Installation, number: int) -> tuple[float, float]:
     """How long the version's checks waited for the worker, and how long they took."""
     with place.database.read() as session:
-        version = catalog.get_version(session, MODEL, number, actor=place.actor("sara"))
+        version = references.get_version(session, MODEL, number, actor=place.actor("sara"))
         return _job_seconds(session, version.id)
 
 
@@ -125,7 +125,7 @@ def submit(place: Installation, number: int) -> Any:
     actor = place.actor("sara")
     terms = approvals.Terms(["Routing customer feedback"], ["production"])
     with place.database.write() as session:
-        version = catalog.get_version(session, MODEL, number, actor=actor)
+        version = references.get_version(session, MODEL, number, actor=actor)
         request = approvals.submit(session, version, actor=actor, note="For measuring.", terms=terms)
         text = "No bundle of advisories is imported where this is measured."
         approvals.answer(session, request, actor=actor, about="advisories-unknown", text=text)
@@ -136,7 +136,7 @@ def _sign(place: Installation, request_id: Any, username: str) -> None:
     actor = place.actor(username)
     with place.database.write() as session:
         request = approvals.get_request(session, request_id, actor=actor)
-        approvals.decide(
+        decisions.decide(
             session,
             request,
             actor=actor,

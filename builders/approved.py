@@ -11,7 +11,7 @@ from builders.checks import own_code
 from builders.jobs import Job, JobFailed
 from formats.lock import Lock, Target
 from formats.signature import Signature
-from registry import catalog, checking, rescans
+from registry import checking, references, rescans
 from registry.orm.catalog import RELEASED, ModelVersion
 from registry.store import LocalStore
 from registry.versions import SAMPLE
@@ -65,7 +65,7 @@ def read(job: Job, recipe: dict[str, Any]) -> list[Release]:
     found = []
     with job.database.read() as session:
         for version_id, member in wanted.items():
-            version = session.get_one(ModelVersion, UUID(version_id), options=catalog.VERSION_PARTS)
+            version = session.get_one(ModelVersion, UUID(version_id), options=references.VERSION_PARTS)
             if version.stage not in RELEASED:
                 raise JobFailed(
                     "not-approved",

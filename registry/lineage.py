@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from formats import digest as digests
-from registry import catalog, names
+from registry import catalog, names, references
 from registry.access import Actor
 from registry.errors import Invalid
 from registry.orm.catalog import ModelVersion, RegisteredModel
@@ -65,7 +65,7 @@ def connect(session: Session, version: ModelVersion, sources: Sequence[Source], 
                 raise Invalid(
                     f"lineage: {source.ref}", hint="A parent is team/model:number.", errors=[(pointer, "no number")]
                 )
-            parent = catalog.get_version(session, model, reference, actor=actor)
+            parent = references.get_version(session, model, reference, actor=actor)
         session.add(
             LineageEdge(
                 version_id=version.id,

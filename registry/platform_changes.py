@@ -18,9 +18,9 @@ from formats.manifest import HOST_BASE
 from registry import (
     access,
     accounts,
-    approvals,
     audit,
     clock,
+    decisions,
     judging,
     names,
     paging,
@@ -243,7 +243,7 @@ def decide(
     if outcome not in OUTCOMES:
         raise Invalid("a platform change is approved or refused", errors=[("/outcome", "approve or reject")])
     _lock_proposed(session, change)
-    person, actor = approvals.signer(session, actor)
+    person, actor = decisions.signer(session, actor)
     if seen != change.digest:
         raise StaleReview("you read another platform change", hint="Read this one, then decide; nothing was signed.")
     if refusal := why_not(change, actor=actor):

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from formats import canonical
+from registry import wording
 from registry.advisories import Standing
 from registry.notices import Notice
 from registry.orm.account import Role
@@ -241,4 +242,4 @@ def _join(words: Sequence[str], *, word: str = "and") -> str:
     words = list(words)
     if len(words) > 4:
         words = [*words[:3], f"{len(words) - 3} others"]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {word} {words[-1]}" if words else "nobody"
+    return wording.join(words, word=word) if words else "nobody"

@@ -1,6 +1,6 @@
 """Reading one version whole: the most frequent question, answered in three statements however much there is to tell.
 
-Services that change a version load it with :func:`registry.catalog.get_version`; this is for answering readers.
+Services that change a version load it with :func:`registry.references.get_version`; this is for answering readers.
 """
 
 import itertools
@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from registry import access, accounts, catalog, jobs
+from registry import access, accounts, catalog, jobs, references
 from registry.access import Actor, Permission
 from registry.errors import NotFound
 from registry.orm.approval import ReleaseRequest, RequestState
@@ -146,15 +146,15 @@ class VersionRecord:
 
 
 def read_version(session: Session, full_name: str, reference: str | int, *, actor: Actor) -> VersionRecord:
-    """A version by the references of :func:`registry.catalog.get_version`, with its errors."""
+    """A version by the references of :func:`registry.references.get_version`, with its errors."""
     access.require(actor, Permission.READ)
-    kind, value = catalog.reference_kind(str(reference))
+    kind, value = references.reference_kind(str(reference))
     # Beside the session's own statements: nothing is changed here, so no row need be kept in it.
     connection = session.connection()
     found = connection.execute(_VERSION[kind], {"full_name": full_name, "reference": value}).one_or_none()
     model = ModelTold(*found[_OF_MODEL]) if found else None
     if found is None or model is None or not catalog.may_see(model, actor=actor):
-        catalog.get_version(session, full_name, reference, actor=actor)  # knows in which words to refuse
+        references.get_version(session, full_name, reference, actor=actor)  # knows in which words to refuse
         raise NotFound(f"{full_name} has no version {reference}")
     version = VersionTold(*found[_OF_VERSION])
     parts: dict[str, list[Any]] = {part: [] for part in ("file", "metric", "tag", "alias", "check")}
@@ -230,7 +230,7 @@ def _version_by(condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
     )
 
 
-_VERSION = {kind: _version_by(condition) for kind, condition in catalog.REFERENCES.items()}
+_VERSION = {kind: _version_by(condition) for kind, condition in references.REFERENCES.items()}
 
 
 def _part(

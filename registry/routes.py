@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from registry import catalog, names
+from registry import catalog, names, references
 from registry.access import Actor
 from registry.errors import Invalid
 from registry.orm.catalog import DeclaredUse
@@ -93,9 +93,9 @@ def _member(
             hint="Declare it on the model's page; then bake it.",
             errors=[(pointer, "use not declared")],
         )
-    version = catalog.get_version(session, spec.model, spec.number, actor=actor) if spec.number is not None else None
+    version = references.get_version(session, spec.model, spec.number, actor=actor) if spec.number is not None else None
     if spec.follow not in (None, "approved"):
-        catalog.get_alias(session, model, spec.follow)
+        references.get_alias(session, model, spec.follow)
     return RouteMember(
         bundle_id=bundle.id,
         position=position,

@@ -119,7 +119,7 @@ def register_version(
         "aliases": [],
         "reports": [],
     }
-    for name, rows in parts.items():  # as catalog.get_version would load them
+    for name, rows in parts.items():  # as references.get_version would load them
         session.add_all(rows)
         set_committed_value(version, name, rows)
     set_committed_value(version, "model", model)

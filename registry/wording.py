@@ -1,6 +1,6 @@
 """How a version stands, and what comes next, in one sentence each: for pages, the API and the command line."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -129,3 +129,8 @@ def next_step(version: Staged, request: Asked | None, job: Tried | None) -> str:
             return "Roll back to an image without it."
         case Stage.REJECTED | Stage.SUPERSEDED | Stage.EXPIRED | Stage.RETIRED:
             return "Push a new version, or use an approved one."
+
+
+def join(words: Sequence[str], *, word: str = "and") -> str:
+    """`a`, `a and b`, `a, b and c`; at least one is given."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {word} {words[-1]}"

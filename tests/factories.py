@@ -27,10 +27,12 @@ from registry import (
     catalog,
     checking,
     clock,
+    decisions,
     experiments,
     importing,
     jobs,
     platform_changes,
+    references,
     signing_in,
     tokens,
     uploads,
@@ -120,7 +122,7 @@ class World:
 
     def version(self, session: Session, number: int | str = 1, *, model: str = MODEL) -> ModelVersion:
         """A version as its scientists see it."""
-        return catalog.get_version(session, model, number, actor=self.ana)
+        return references.get_version(session, model, number, actor=self.ana)
 
     def request(self, session: Session, number: int = 1, *, model: str = MODEL) -> ReleaseRequest:
         """The newest request of a version."""
@@ -237,7 +239,7 @@ def reload(session: Session, version: ModelVersion, *, actor: Actor) -> ModelVer
     session.flush()
     model, number = session.get_one(RegisteredModel, version.model_id).full_name, version.number
     session.expire(version)
-    return catalog.get_version(session, model, number, actor=actor)
+    return references.get_version(session, model, number, actor=actor)
 
 
 def private_model(session: Session, world: World, full_name: str, *, actor: Actor) -> RegisteredModel:
@@ -372,7 +374,7 @@ def decide(
         "seen_dossier": request.dossier_digest,
         "method": "password+totp",
     }
-    return approvals.decide(session, request, actor=actor, **valid | overrides)
+    return decisions.decide(session, request, actor=actor, **valid | overrides)
 
 
 def approve(session: Session, world: World, version: ModelVersion) -> ModelVersion:

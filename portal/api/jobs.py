@@ -4,7 +4,7 @@ from portal.api.answers import Answer
 from portal.api.calls import Call, ident
 from portal.api.contract import operation
 from portal.api.documents.images import JobDocument
-from registry import builds, catalog, importing, jobs, rebuilds, waves
+from registry import builds, importing, jobs, rebuilds, references, waves
 from registry.errors import NotFound
 from registry.orm.job import Job, JobKind
 from registry.orm.scanning import Rescan
@@ -34,5 +34,5 @@ def _subject(call: Call, job: Job) -> str:
     version_id = (
         call.session.get_one(Rescan, job.subject_id).version_id if job.kind is JobKind.RESCAN else job.subject_id
     )
-    version = catalog.version_by_id(call.session, version_id, actor=call.actor)
+    version = references.version_by_id(call.session, version_id, actor=call.actor)
     return f"/api/v1/models/{version.model.full_name}/versions/{version.number}"

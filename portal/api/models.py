@@ -15,7 +15,7 @@ from portal.api.documents.models import (
     NewAlias,
     NewModel,
 )
-from registry import accounts, catalog
+from registry import accounts, catalog, references
 from registry.access import Permission
 from registry.errors import AlreadyExists, Forbidden, NotFound, NotInTeam
 from registry.orm.catalog import RegisteredModel
@@ -107,9 +107,9 @@ def set_alias(call: Call, team: str, name: str, alias: str, body: NewAlias) -> A
 
     Aliases are part of the model: If-Match takes the model's ETag, and this answer's is the model's new one.
     """
-    version = catalog.get_version(call.session, f"{team}/{name}", body.number, actor=call.actor)
+    version = references.get_version(call.session, f"{team}/{name}", body.number, actor=call.actor)
     model = version.model
-    catalog.set_alias(call.session, version, alias, actor=call.actor, expected=call.expected(model.revision))
+    references.set_alias(call.session, version, alias, actor=call.actor, expected=call.expected(model.revision))
     call.session.flush()
     document = AliasDocument(alias=alias, ref=f"{model.full_name}:{version.number}", number=version.number)
     return Answer(document, revision=model.revision)
@@ -129,6 +129,6 @@ def remove_alias(call: Call, team: str, name: str, alias: str) -> Response:
     Refused while a bundle follows it. If-Match takes the model's ETag.
     """
     model = catalog.get_model(call.session, f"{team}/{name}", actor=call.actor)
-    found = catalog.get_alias(call.session, model, alias)
-    catalog.remove_alias(call.session, found, model, actor=call.actor, expected=call.expected(model.revision))
+    found = references.get_alias(call.session, model, alias)
+    references.remove_alias(call.session, found, model, actor=call.actor, expected=call.expected(model.revision))
     return Response(status=204)

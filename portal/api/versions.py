@@ -12,7 +12,7 @@ from portal.api.documents.history import DiffDocument, LineageDocument
 from portal.api.documents.pushes import NewVersion
 from portal.api.documents.reviews import NewRequest, ReviewDocument, Withdrawal, review_document
 from portal.api.documents.versions import DiffQuery, ReportDocument, VersionDocument, VersionPage
-from registry import accounts, advisories, approvals, catalog, compare, lineage, reading, versions
+from registry import accounts, advisories, approvals, catalog, compare, lineage, reading, references, versions
 from registry.access import Permission
 from registry.errors import Blocked, Forbidden, NotFound, NotInTeam, WrongStage
 from registry.orm.catalog import ModelVersion
@@ -26,7 +26,7 @@ SAMPLE_STEPS = frozenset({"predict"})
 def list_versions(call: Call, team: str, name: str, query: Listing) -> Answer:
     """List the versions of a model, newest first."""
     model = catalog.get_model(call.session, f"{team}/{name}", actor=call.actor)
-    found = catalog.versions_of(call.session, model, query.place())
+    found = references.versions_of(call.session, model, query.place())
     mentioned = {version.author for version in found.items}
     mentioned |= {metric.declared_by for version in found.items for metric in version.metrics}
     names = accounts.display_names(call.session, mentioned)
@@ -69,7 +69,7 @@ def _record(call: Call, team: str, name: str, reference: str | int) -> Answer:
 
 
 def _find(call: Call, team: str, name: str, reference: str) -> ModelVersion:
-    return catalog.get_version(call.session, f"{team}/{name}", reference, actor=call.actor)
+    return references.get_version(call.session, f"{team}/{name}", reference, actor=call.actor)
 
 
 @operation("GET", f"{VERSION}/advisories", answers={200: StandingDocument})
@@ -105,7 +105,7 @@ def diff(call: Call, team: str, name: str, reference: str, query: DiffQuery) -> 
         base = approvals.last_approved_before(call.session, version)
     else:
         model, selector = query.split(f"{team}/{name}")
-        base = catalog.get_version(call.session, model, selector, actor=call.actor)
+        base = references.get_version(call.session, model, selector, actor=call.actor)
     return Answer(DiffDocument.of(compare.compare(call.session, base, version, actor=call.actor)))
 
 

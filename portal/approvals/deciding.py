@@ -6,7 +6,7 @@ from flask import g
 
 from portal import db, reauthentication
 from portal.approvals.forms import DecisionForm
-from registry import approvals
+from registry import approvals, decisions
 from registry.orm.approval import Decision, Outcome, ReleaseRequest, RequestState
 
 DONE = {
@@ -20,7 +20,7 @@ def sign(request_id: UUID, form: DecisionForm) -> bool:
 
     def decide(decision_id: UUID, outcome: Outcome) -> Decision:
         session = db.session()
-        return approvals.decide(
+        return decisions.decide(
             session,
             approvals.get_request(session, request_id, actor=g.actor),
             actor=g.actor,

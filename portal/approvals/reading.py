@@ -13,7 +13,19 @@ from portal.catalog import history, own_code
 from portal.catalog.version import metrics
 from portal.reauthentication import pieces
 from registry import access as rules
-from registry import accounts, approvals, bundles, catalog, compare, judging, notices, policies, proofs
+from registry import (
+    accounts,
+    approvals,
+    bundles,
+    catalog,
+    compare,
+    decisions,
+    judging,
+    notices,
+    policies,
+    proofs,
+    wording,
+)
 from registry.access import Permission
 from registry.audit import Action
 from registry.orm.account import Role
@@ -121,7 +133,7 @@ def _may_comment(asked: ReleaseRequest) -> bool:
 
 def _statements(session: Session, asked: ReleaseRequest) -> dict[str, list[str]]:
     person = accounts.load_person(session, person_id=g.actor.person_id)
-    return {outcome.value: pieces(approvals.statement(asked, person=person, outcome=outcome)) for outcome in Outcome}
+    return {outcome.value: pieces(decisions.statement(asked, person=person, outcome=outcome)) for outcome in Outcome}
 
 
 def _title(words: str) -> str:
@@ -141,15 +153,11 @@ def changed(found: compare.Comparison) -> str:
         return f"nothing since version {found.base.number}, the last approved."
     verb = "is" if same == ["the card"] else "are"
     rest = f" {_sentence(same)} {verb} the same." if same else ""
-    return f"{_join(parts)}, since version {found.base.number}, the last approved.{rest}"
-
-
-def _join(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    return f"{wording.join(parts)}, since version {found.base.number}, the last approved.{rest}"
 
 
 def _sentence(words: Sequence[str]) -> str:
-    text = _join(words)
+    text = wording.join(words)
     return text[0].upper() + text[1:]
 
 

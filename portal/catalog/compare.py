@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from portal import db
 from portal.catalog import bp, model
 from portal.catalog.version import metrics
-from registry import approvals, catalog, compare
+from registry import approvals, compare, references, wording
 from registry.orm.catalog import ModelVersion
 
 SHOWN = 500
@@ -39,7 +39,7 @@ def choose(team: str, name: str) -> BaseResponse:
 @bp.get("/models/<team>/<name>/compare/<int:b>")
 def compare_latest(team: str, name: str, b: int) -> BaseResponse:
     """Against the last approved version before it."""
-    version = catalog.get_version(db.session(), f"{team}/{name}", b, actor=g.actor)
+    version = references.get_version(db.session(), f"{team}/{name}", b, actor=g.actor)
     base = approvals.last_approved_before(db.session(), version)
     if base is None:
         return redirect(url_for("catalog.version", team=team, name=name, ref=b), 302)
@@ -49,7 +49,7 @@ def compare_latest(team: str, name: str, b: int) -> BaseResponse:
 @bp.get("/models/<team>/<name>/compare/<int:a>...<int:b>", endpoint="compare")
 def two(team: str, name: str, a: int, b: int) -> str:
     """Version ``b`` as seen from ``a``."""
-    base, version = (catalog.get_version(db.session(), f"{team}/{name}", ref, actor=g.actor) for ref in (a, b))
+    base, version = (references.get_version(db.session(), f"{team}/{name}", ref, actor=g.actor) for ref in (a, b))
     found = compare.compare(db.session(), base, version, actor=g.actor)
     default = approvals.last_approved_before(db.session(), version)
     return render_template(
@@ -70,7 +70,7 @@ def _verdict(found: compare.Comparison, base: ModelVersion) -> str:
     """One line: what changed, and how the metrics moved."""
     parts = found.parts()
     changed = (
-        f"{_join(parts).capitalize()} differ."
+        f"{wording.join(parts).capitalize()} differ."
         if parts
         else f"Nothing differs from version {base.number} but the number."
     )
@@ -79,10 +79,6 @@ def _verdict(found: compare.Comparison, base: ModelVersion) -> str:
     moved = [f"{count} {word}" for count, word in ((better, "better"), (worse, "worse")) if count]
     count = better + worse
     return f"{changed} {'Metric' if count == 1 else 'Metrics'}: {', '.join(moved)}." if moved else changed
-
-
-def _join(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def _parts(found: compare.Comparison) -> list[Part]:

@@ -10,7 +10,7 @@ from portal import db
 from portal.api import ranges
 from portal.catalog import bp
 from portal.installation import here
-from registry import catalog, jobs, wording
+from registry import catalog, jobs, references, wording
 from registry.errors import NotFound, Unavailable
 from registry.orm.catalog import ModelVersion
 from registry.orm.job import Job
@@ -20,7 +20,7 @@ PRETTY = 5_000
 
 
 def _version(team: str, name: str, ref: str) -> ModelVersion:
-    return catalog.get_version(db.session(), f"{team}/{name}", ref, actor=g.actor)
+    return references.get_version(db.session(), f"{team}/{name}", ref, actor=g.actor)
 
 
 @bp.get("/models/<team>/<name>/versions/<ref>/files/<path:path>")

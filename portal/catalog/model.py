@@ -11,7 +11,7 @@ from portal.catalog import bp, cards, history, reading
 from portal.catalog.forms import AliasForm, SettingsForm, UseForm
 from portal.forms import Form
 from registry import access as rules
-from registry import accounts, approvals, bundles, catalog, paging
+from registry import accounts, approvals, bundles, catalog, paging, references
 from registry.access import Permission
 from registry.errors import Stale
 from registry.orm.catalog import ModelVersion, RegisteredModel, Visibility
@@ -55,7 +55,7 @@ def model(team: str, name: str) -> str:
     approved = found.latest_approved is not None
     version = None
     if found.versions_made:
-        version = catalog.get_version(session, found.full_name, "approved" if approved else "latest", actor=g.actor)
+        version = references.get_version(session, found.full_name, "approved" if approved else "latest", actor=g.actor)
     asked = approvals.open_request_of(session, version) if version and approved else None
     holders = bundles.holding(session, found) if version and approved else []
     served = [item for item in reading.serving(session, version, holders) if not item.shadow] if version else []
@@ -103,7 +103,7 @@ def versions(team: str, name: str) -> Answer:
     found = load(team, name)
     _show_current(form, found)
     cursor = paging.Cursor(25, request.args.get("cursor"))
-    page = catalog.versions_of(db.session(), found, cursor)
+    page = references.versions_of(db.session(), found, cursor)
     filters.name_actors({version.author for version in page.items})
     aliases = reading.aliases_of(db.session(), found)
     filters.name_actors({alias.moved_by for alias in aliases})
@@ -113,17 +113,17 @@ def versions(team: str, name: str) -> Answer:
 
 
 def _set_alias(full_name: str, form: AliasForm) -> None:
-    version = catalog.get_version(db.session(), full_name, form.number.data or 0, actor=g.actor)
+    version = references.get_version(db.session(), full_name, form.number.data or 0, actor=g.actor)
     alias = (form.alias.data or "").strip()
-    catalog.set_alias(db.session(), version, alias, actor=g.actor, expected=_revision(form.revision.data))
+    references.set_alias(db.session(), version, alias, actor=g.actor, expected=_revision(form.revision.data))
 
 
 @bp.post("/models/<team>/<name>/aliases/<alias>/remove")
 def remove_alias(team: str, name: str, alias: str) -> BaseResponse:
     """Take an alias away; refused while a bundle follows it."""
     found = load(team, name)
-    row = catalog.get_alias(db.session(), found, alias)
-    catalog.remove_alias(db.session(), row, found, actor=g.actor, expected=_revision(request.form.get("revision")))
+    row = references.get_alias(db.session(), found, alias)
+    references.remove_alias(db.session(), row, found, actor=g.actor, expected=_revision(request.form.get("revision")))
     flash(f"The alias {alias} is gone.", "ok")
     return redirect(url_for("catalog.versions", team=team, name=name), 303)
 

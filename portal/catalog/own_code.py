@@ -8,7 +8,7 @@ from flask import Response, current_app, g, request
 from portal import db
 from portal.catalog import bp
 from portal.installation import here
-from registry import approvals, catalog, own_code
+from registry import approvals, catalog, own_code, references
 from registry.orm.catalog import ModelVersion
 from registry.store import LocalStore
 
@@ -64,11 +64,11 @@ def told(version: ModelVersion, base: ModelVersion | None) -> Told | None:
 @bp.get("/models/<team>/<name>/versions/<ref>/own-code.diff")
 def own_code_diff(team: str, name: str, ref: str) -> Response:
     """The whole difference to the version ``base``, by default the last approved before it, as text."""
-    found = catalog.get_version(db.session(), f"{team}/{name}", ref, actor=g.actor)
+    found = references.get_version(db.session(), f"{team}/{name}", ref, actor=g.actor)
     catalog.require_artifacts(db.session(), found.model, actor=g.actor)
     base = approvals.last_approved_before(db.session(), found)
     if wanted := request.args.get("base"):
-        base = catalog.get_version(db.session(), f"{team}/{name}", wanted, actor=g.actor)
+        base = references.get_version(db.session(), f"{team}/{name}", wanted, actor=g.actor)
     response = current_app.response_class(_text(here().store, own_code.changes(base, found)), mimetype="text/plain")
     response.headers.set("Content-Disposition", "attachment", filename=f"{name}-{found.number}-own-code.diff")
     return response

@@ -12,7 +12,7 @@ from portal import access, db
 from portal.catalog import reading, receiving
 from portal.catalog.upload_form import UploadForm, template
 from portal.installation import here
-from registry import catalog, versions
+from registry import catalog, references, versions
 from registry.access import Permission
 from registry.orm.catalog import ModelVersion
 
@@ -64,7 +64,7 @@ def _start(unit: Any) -> dict[str, str]:
     model = catalog.get_model(unit, full_name, actor=g.actor)
     card = template(g.actor, full_name)
     if model.versions_made:
-        card = catalog.get_version(unit, full_name, "latest", actor=g.actor).card
+        card = references.get_version(unit, full_name, "latest", actor=g.actor).card
     return {"team": team, "name": name, "card": card}
 
 
@@ -82,4 +82,4 @@ def _register(form: UploadForm) -> tuple[ModelVersion, bool]:
         db.session(), actor=g.actor, full_name=full_name, push=push, create_model=True
     )
     db.session().flush()
-    return catalog.get_version(db.session(), full_name, version.number, actor=g.actor), is_new
+    return references.get_version(db.session(), full_name, version.number, actor=g.actor), is_new

@@ -22,6 +22,7 @@ from registry import (
     notices,
     paging,
     policies,
+    references,
     rescans,
     revoking,
     versions,
@@ -48,7 +49,7 @@ STEPS = {
 
 def load(team: str, name: str, ref: str | int) -> ModelVersion:
     """The version of an address."""
-    return catalog.get_version(db.session(), f"{team}/{name}", ref, actor=g.actor)
+    return references.get_version(db.session(), f"{team}/{name}", ref, actor=g.actor)
 
 
 def address(version: ModelVersion) -> dict[str, Any]:

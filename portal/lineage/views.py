@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from portal import db
 from portal.catalog import model as models
 from portal.lineage import bp, picture, walk
-from registry import catalog
+from registry import references
 
 
 @bp.get("/models/<team>/<name>/lineage")
@@ -25,7 +25,7 @@ def model(team: str, name: str) -> str | BaseResponse:
 @bp.get("/models/<team>/<name>/versions/<ref>/lineage")
 def version(team: str, name: str, ref: str) -> str:
     """Of one version."""
-    found = catalog.get_version(db.session(), f"{team}/{name}", ref, actor=g.actor)
+    found = references.get_version(db.session(), f"{team}/{name}", ref, actor=g.actor)
     walked = walk.walk(db.session(), found, actor=g.actor)
     return render_template(
         "lineage/version.html",
@@ -39,7 +39,7 @@ def version(team: str, name: str, ref: str) -> str:
 @bp.get("/models/<team>/<name>/versions/<ref>/lineage.json")
 def export(team: str, name: str, ref: str) -> Response:
     """The same as JSON."""
-    found = catalog.get_version(db.session(), f"{team}/{name}", ref, actor=g.actor)
+    found = references.get_version(db.session(), f"{team}/{name}", ref, actor=g.actor)
     document: dict[str, Any] = walk.document(walk.walk(db.session(), found, actor=g.actor))
     response = current_app.response_class(json.dumps(document, indent=1) + "\n", mimetype="application/json")
     response.headers.set("Content-Disposition", "attachment", filename=f"{name}-{found.number}-lineage.json")

@@ -7,7 +7,7 @@ from sqlalchemy.orm import joinedload
 from builders import revoking
 from formats import keys, revocations
 from formats.seals import BadSeal
-from registry import audit, catalog, versions
+from registry import audit, references, versions
 from registry import revoking as registry_revoking
 from registry.access import SYSTEM
 from registry.errors import NotFound
@@ -46,7 +46,7 @@ def test_revoked_versions_are_listed_and_stay_listed(world, version, signer, tmp
     path = tmp_path / "revocations.json"
     assert revoking.write(world.database, signer, path).revoked == ()
     with world.write() as session:
-        found = catalog.version_by_id(session, version, actor=world.cora)
+        found = references.version_by_id(session, version, actor=world.cora)
         registry_revoking.revoke(session, found, actor=world.cora, reason="It was wrong.", method="password+totp")
         digest = found.release_digest
     (entry,) = revoking.write(world.database, signer, path).revoked

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from registry import audit, bundles, catalog, clock, jobs, proofs
+from registry import audit, bundles, clock, jobs, proofs, references
 from registry import builds as baking
 from registry.errors import Blocked, NotFound, NotInTeam, WrongStage
 from registry.orm.catalog import RegisteredModel
@@ -56,7 +56,7 @@ def test_an_approval_bakes_every_bundle_that_follows_or_pins_the_version(world):
     ready(world, 2)
     with world.write() as session:
         version = world.version(session, 1)
-        catalog.set_alias(session, version, "champion", actor=world.ana, expected=version.model.revision)
+        references.set_alias(session, version, "champion", actor=world.ana, expected=version.model.revision)
     for name, member in (
         ("payments/pins-1", pinned(1)),
         ("payments/pins-2", pinned(2)),

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 import time_machine
 
-from registry import accounts, bundles, catalog, clock
+from registry import accounts, bundles, catalog, clock, references
 from registry.errors import AlreadyExists, Blocked, Invalid, NotFound, PreconditionMissing, Stale
 from registry.orm.image import Rebuild
 from registry.routes import MemberSpec, RouteSpec
@@ -193,7 +193,7 @@ def test_a_pinned_member_is_that_version_and_a_follower_the_newest_approved(worl
     approved(world, 2)
     with world.write() as session:
         version = world.version(session, 1)
-        catalog.set_alias(session, version, "champion", actor=world.ana, expected=version.model.revision)
+        references.set_alias(session, version, "champion", actor=world.ana, expected=version.model.revision)
     bundle(world, pinned(1, 20), following("approved", 30), following("champion", 50))
     with world.read() as session:
         resolution = bundles.resolve(session, get(session, world))

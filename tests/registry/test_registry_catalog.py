@@ -2,7 +2,7 @@
 
 import pytest
 
-from registry import accounts, bundles, catalog, reading
+from registry import accounts, bundles, catalog, reading, references
 from registry.errors import AlreadyExists, Invalid, NotFound, PreconditionMissing, Stale
 from registry.orm.catalog import RegisteredModel, Visibility
 from tests import factories
@@ -90,7 +90,7 @@ def test_a_private_model_is_in_no_answer_to_an_outsider(world, name):
         facets = catalog.facets(session, actor=actor)
         assert facets == {"team": [("payments", 1)], "task": [("text-classification", 1)]}
         for reference in (1, "approved", "latest", digest):
-            for read in (catalog.get_version, reading.read_version):
+            for read in (references.get_version, reading.read_version):
                 with pytest.raises(NotFound):
                     read(session, SECRET, reference, actor=actor)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from registry import approvals, bundles, catalog, compare, lineage, versions
+from registry import approvals, bundles, compare, lineage, references, versions
 from registry.errors import NotFound
 from registry.lineage import Source
 from registry.versions import MetricClaim
@@ -136,7 +136,7 @@ def test_a_version_knows_what_was_made_of_it_and_with_it(world):
         image = factories.released_image(session, build)
     with world.read() as session:
         parent = world.version(session)
-        child = catalog.get_version(session, "payments/tuned", 1, actor=world.ana)
+        child = references.get_version(session, "payments/tuned", 1, actor=world.ana)
         around = lineage.around(session, parent, actor=world.kim)
         assert [made.id for made in around.children] == [child.id]
         assert [made.id for made in around.images] == [image.id]
@@ -147,7 +147,7 @@ def test_a_version_knows_what_was_made_of_it_and_with_it(world):
 def test_a_parent_may_be_named_by_any_reference(world, reference):
     with world.write() as session:
         version = factories.checking_version(session, world)
-        catalog.set_alias(session, version, "champion", actor=world.ana, expected=version.model.revision)
+        references.set_alias(session, version, "champion", actor=world.ana, expected=version.model.revision)
         source = Source("derived_from", "version", f"{MODEL}:{reference}")
         child = factories.checking_version(session, world, model="payments/tuned", sources=[source])
         assert [edge.parent_id for edge in lineage.sources_of(session, child)] == [version.id]

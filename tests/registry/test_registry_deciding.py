@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from formats import canonical
-from registry import approvals, audit, catalog, checking, clock, judging, policies, proofs
+from registry import approvals, audit, catalog, checking, clock, decisions, judging, policies, proofs
 from registry.errors import (
     Conflict,
     InteractiveOnly,
@@ -56,7 +56,7 @@ def test_a_decision_keeps_the_statement_exactly_as_it_was_shown(world):
     request = review(world)
     with world.write() as session:
         person = session.get_one(Person, world.vic.person_id)
-        shown = approvals.statement(world.request(session), person=person, outcome=Outcome.APPROVE)
+        shown = decisions.statement(world.request(session), person=person, outcome=Outcome.APPROVE)
         decision = factories.decide(session, request, world.vic)
     with world.read() as session:
         stored = session.get_one(Decision, decision.id)

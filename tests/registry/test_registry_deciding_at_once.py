@@ -95,7 +95,7 @@ class Killed(Exception):
 
 
 STEPS = {
-    "close": (approvals, "_close"),
+    "close": (approvals, "close"),
     "stage": (versions, "move"),
     "audit": (audit, "record"),
     "bundles": (bundles, "after_approval"),

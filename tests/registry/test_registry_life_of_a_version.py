@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
 from formats import canonical
-from registry import approvals, bundles, catalog, checking, jobs, proofs, versions
+from registry import approvals, bundles, checking, jobs, proofs, references, versions
 from registry import builds as baking
 from registry.errors import RegistryError
 from registry.orm.account import Role
@@ -65,7 +65,7 @@ class Life(RuleBasedStateMachine):
             return
 
     def version(self, session, number):
-        return catalog.get_version(session, MODEL, number, actor=self.world.ana)
+        return references.get_version(session, MODEL, number, actor=self.world.ana)
 
     def request(self, session, number):
         return self.world.request(session, number)

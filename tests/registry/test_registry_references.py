@@ -2,7 +2,7 @@
 
 import pytest
 
-from registry import audit, catalog, reading, versions
+from registry import audit, catalog, reading, references, versions
 from registry.errors import Forbidden, Invalid, NotFound
 from registry.orm.catalog import Visibility
 from registry.paging import Cursor
@@ -19,13 +19,13 @@ def aliased(world):
     with world.write() as session:
         first = factories.ready_version(session, world)
         factories.ready_version(session, world)
-        catalog.set_alias(session, first, "champion", actor=world.ana, expected=first.model.revision)
+        references.set_alias(session, first, "champion", actor=world.ana, expected=first.model.revision)
     return world
 
 
 def move(session, world, number, name="champion"):
     version = world.version(session, number)
-    catalog.set_alias(session, version, name, actor=world.ana, expected=version.model.revision)
+    references.set_alias(session, version, name, actor=world.ana, expected=version.model.revision)
 
 
 def test_an_alias_is_a_pointer_that_moves(aliased):
@@ -58,7 +58,7 @@ def test_a_private_model_takes_others_no_more_statements_than_one_that_is_not_th
     for name in (MODEL, "payments/nothing"):
         with databases.statements(aliased.database) as seen, aliased.read() as session:
             with pytest.raises(NotFound) as told:
-                catalog.get_version(session, name, "champion", actor=aliased.kim)
+                references.get_version(session, name, "champion", actor=aliased.kim)
             taken.append((len(seen), str(told.value).replace(name, "X")))
     assert taken[0] == taken[1]
 
@@ -69,8 +69,8 @@ def test_an_alias_that_a_bundle_follows_stays(aliased):
 
     def remove(session):
         model = catalog.get_model(session, MODEL, actor=aliased.ana)
-        alias = catalog.get_alias(session, model, "champion")
-        catalog.remove_alias(session, alias, model, actor=aliased.ana, expected=model.revision)
+        alias = references.get_alias(session, model, "champion")
+        references.remove_alias(session, alias, model, actor=aliased.ana, expected=model.revision)
 
     assert "payments/desk" in str(refused(aliased.database, Forbidden, remove))
 
@@ -78,8 +78,8 @@ def test_an_alias_that_a_bundle_follows_stays(aliased):
 def test_an_alias_can_be_taken_away(aliased):
     with aliased.write() as session:
         model = catalog.get_model(session, MODEL, actor=aliased.ana)
-        alias = catalog.get_alias(session, model, "champion")
-        catalog.remove_alias(session, alias, model, actor=aliased.ana, expected=model.revision)
+        alias = references.get_alias(session, model, "champion")
+        references.remove_alias(session, alias, model, actor=aliased.ana, expected=model.revision)
     with aliased.read() as session, pytest.raises(NotFound):
         aliased.version(session, "champion")
 
@@ -104,7 +104,7 @@ def test_a_version_is_found_by_every_reference(aliased):
 )
 def test_a_reference_to_nothing_is_not_found(aliased, reference):
     with aliased.read() as session:
-        for read in (catalog.get_version, reading.read_version):
+        for read in (references.get_version, reading.read_version):
             with pytest.raises(NotFound) as caught:
                 read(session, MODEL, reference, actor=aliased.kim)
             assert caught.value.hint

@@ -7,7 +7,7 @@ import pytest
 import time_machine
 from sqlalchemy import select
 
-from registry import accounts, bundles, catalog, clock, paging, revoking, waiting
+from registry import accounts, bundles, catalog, clock, paging, references, revoking, waiting
 from registry.errors import Blocked, Forbidden, InteractiveOnly, Invalid, MissingRole, SecondFactorRequired, WrongStage
 from registry.orm.catalog import Stage
 from registry.orm.image import Build
@@ -18,7 +18,7 @@ from tests.support import bodies_of, refused
 
 
 def revoke(session, world, number=1, *, actor=None, reason="It leaks customers' names."):
-    version = catalog.get_version(session, MODEL, number, actor=world.ana)
+    version = references.get_version(session, MODEL, number, actor=world.ana)
     revoking.revoke(session, version, actor=actor or world.cora, reason=reason, method="password+totp")
 
 

@@ -15,6 +15,7 @@ from registry import (
     approvals,
     bundles,
     catalog,
+    decisions,
     experiments,
     importing,
     platform_changes,
@@ -23,6 +24,7 @@ from registry import (
     reading,
     rebuilds,
     recall,
+    references,
     revoking,
     signing_in,
     tokens,
@@ -61,7 +63,7 @@ class Scene:
         self.world, self.session = world, session
 
     def version(self, number):
-        return catalog.get_version(self.session, MODEL, number, actor=self.world.ana)
+        return references.get_version(self.session, MODEL, number, actor=self.world.ana)
 
     @property
     def request(self):
@@ -122,7 +124,7 @@ def scene(world):
         factories.bundle(session, world, rebuild=Rebuild.PROPOSE)
         failing = factories.bundle(session, world, name="payments/failing")
         version = factories.approved_version(session, world)
-        catalog.set_alias(session, version, "champion", actor=world.ana, expected=version.model.revision)
+        references.set_alias(session, version, "champion", actor=world.ana, expected=version.model.revision)
         accounts.grant_role(session, accounts.load_person(session, username="kim"), Role.VALIDATOR, actor=world.root)
         factories.token(session, world.ana)
         waived = factories.advisory("GHSA-waiv-0000-0000", "numpy")
@@ -213,19 +215,19 @@ ACTS = {
         lambda s, a: catalog.declare_use(s.session, s.model, s.team("lending"), actor=a, purpose="triage"),
         {"lea", "kim"},
     ),
-    catalog.set_alias: (
-        lambda s, a: catalog.set_alias(s.session, s.version(3), "next", actor=a, expected=s.model.revision),
+    references.set_alias: (
+        lambda s, a: references.set_alias(s.session, s.version(3), "next", actor=a, expected=s.model.revision),
         TEAM,
     ),
-    catalog.remove_alias: (
-        lambda s, a: catalog.remove_alias(
-            s.session, catalog.get_alias(s.session, s.model, "champion"), s.model, actor=a, expected=s.model.revision
+    references.remove_alias: (
+        lambda s, a: references.remove_alias(
+            s.session, references.get_alias(s.session, s.model, "champion"), s.model, actor=a, expected=s.model.revision
         ),
         TEAM,
     ),
-    catalog.get_version: (lambda s, a: catalog.get_version(s.session, MODEL, 1, actor=a), EVERYBODY),
+    references.get_version: (lambda s, a: references.get_version(s.session, MODEL, 1, actor=a), EVERYBODY),
     reading.read_version: (lambda s, a: reading.read_version(s.session, MODEL, 1, actor=a), EVERYBODY),
-    catalog.version_by_id: (lambda s, a: catalog.version_by_id(s.session, s.version(1).id, actor=a), EVERYBODY),
+    references.version_by_id: (lambda s, a: references.version_by_id(s.session, s.version(1).id, actor=a), EVERYBODY),
     # pushing
     uploads.note: (
         lambda s, a: uploads.note(s.session, actor=a, digest=digests.of_bytes(b"new"), size=3),
@@ -269,7 +271,7 @@ ACTS = {
     ),
     approvals.get_request: (lambda s, a: approvals.get_request(s.session, s.request.id, actor=a), EVERYBODY),
     approvals.queue: (lambda s, a: approvals.queue(s.session, Cursor(), actor=a), EVERYBODY),
-    approvals.decide: (lambda s, a: factories.decide(s.session, s.request, a), REVIEWERS),
+    decisions.decide: (lambda s, a: factories.decide(s.session, s.request, a), REVIEWERS),
     # bundles, builds, images
     bundles.create: (
         lambda s, a: bundles.create(s.session, actor=a, full_name="payments/new", routes=ROUTES),
@@ -335,7 +337,7 @@ ACTS = {
     ),
     waivers.end: (lambda s, a: waivers.end(s.session, s.waiver_id(), actor=a), {"cora", "carl", "max"}),
     # platform changes
-    approvals.signer: (lambda s, a: approvals.signer(s.session, a), REVIEWERS),
+    decisions.signer: (lambda s, a: decisions.signer(s.session, a), REVIEWERS),
     platforms.get: (lambda s, a: platforms.get(s.session, factories.platform().digest, actor=a), EVERYBODY),
     platforms.listing: (lambda s, a: platforms.listing(s.session, actor=a), EVERYBODY),
     platform_changes.propose: (

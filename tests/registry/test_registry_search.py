@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from registry import catalog, clock
+from registry import catalog, clock, references
 from registry.errors import Invalid
 from registry.orm.catalog import Stage
 from registry.paging import Cursor, Page
@@ -133,7 +133,7 @@ def test_versions_are_paged_newest_first(world):
             factories.checking_version(session, world)
     with world.read() as session:
         model = catalog.get_model(session, MODEL, actor=world.kim)
-        items = walk(2, lambda cursor: catalog.versions_of(session, model, cursor))
+        items = walk(2, lambda cursor: references.versions_of(session, model, cursor))
     assert [version.number for version in items] == [5, 4, 3, 2, 1]
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from registry import accounts, catalog
+from registry import accounts, catalog, references
 from tests import databases, factories
 from tests.portal.api.api_support import MODEL, V1, problem
 from tests.support import nothing_changes
@@ -144,7 +144,7 @@ def test_alias_follows_the_model_that_was_seen(world, ana, lea):
 def test_an_alias_that_a_bundle_follows_stays(world, ana):
     with world.write() as session:
         version = factories.ready_version(session, world)
-        catalog.set_alias(session, version, "champion", actor=world.ana, expected=version.model.revision)
+        references.set_alias(session, version, "champion", actor=world.ana, expected=version.model.revision)
         session.flush()
         factories.bundle(session, world, factories.following("champion"))
     problem(ana.delete(f"{MODEL}/aliases/champion", headers={"If-Match": "*"}), 403, "forbidden")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from registry import catalog, checking, lineage
+from registry import checking, lineage, references
 from tests import databases, factories
 from tests.portal.api.api_support import FIRST, MODEL, problem
 from tests.support import nothing_changes
@@ -107,7 +107,7 @@ def test_a_pipeline_names_the_author(world, app):
 def test_every_reference_leads_to_the_version(world, ana):
     with world.write() as session:
         version = factories.approved_version(session, world)
-        catalog.set_alias(session, version, "champion", actor=world.ana, expected=version.model.revision)
+        references.set_alias(session, version, "champion", actor=world.ana, expected=version.model.revision)
         artifact, release = version.artifact_digest, version.release_digest
     for reference in ("1", "approved", "latest", "champion", artifact, release):
         told = ana.get(f"{MODEL}/versions/{reference}").get_json()

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from registry import approvals, bundles
+from registry import approvals, bundles, decisions
 from registry.access import Actor
 from registry.orm.account import Role, RoleGrant
 from registry.orm.approval import Outcome
@@ -88,7 +88,7 @@ def test_the_statement_on_the_page_is_the_one_that_is_signed(world, visit, asked
     with world.read() as session:
         request = world.request(session)
         person = factories.accounts.load_person(session, username="cora")
-        assert whole == approvals.statement(request, person=person, outcome=Outcome.APPROVE)
+        assert whole == decisions.statement(request, person=person, outcome=Outcome.APPROVE)
 
 
 # --------------------------------------------------------------------------------------------- why one may not

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from registry import catalog, proofs
+from registry import catalog, proofs, references
 from tests import factories
 from tests.factories import MODEL
 from tests.portal.catalog.conftest import VOICE, bake, live, words
@@ -213,7 +213,7 @@ def test_an_alias_set_from_an_old_page_is_refused(world, ana, scene):
     revision = re.search(r'name="revision"[^>]*value="(\d+)"', ana.get(f"{VOICE}/versions").text)[1]
     with world.write() as session:
         version = world.version(session, 1)
-        catalog.set_alias(session, version, "other", actor=world.ben, expected=version.model.revision)
+        references.set_alias(session, version, "other", actor=world.ben, expected=version.model.revision)
     answer = ana.submit(f"{VOICE}/versions", {"alias": "champion", "number": "1", "revision": revision})
     assert answer.status_code == 412
     assert "aliases" not in words(answer.text).partition("champion is")[2]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from registry import catalog
+from registry import references
 from registry.orm.catalog import Stage
 from tests import factories
 from tests.portal.approvals.conftest import EVIL, words
@@ -22,7 +22,7 @@ def released(world):
 
 def stage(world):
     with world.read() as session:
-        return catalog.get_version(session, "payments/voice", 1, actor=world.ana).stage
+        return references.get_version(session, "payments/voice", 1, actor=world.ana).stage
 
 
 def typed(page, **overrides):
