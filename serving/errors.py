@@ -21,6 +21,8 @@
 `Refusal` is not of this tree: it ends the program before it serves.
 """
 
+LONGEST_MESSAGE = 2000
+
 
 class Refusal(Exception):
     """The server must not run. The message is the one line the operator reads; ``exit_code`` is the program's."""
@@ -40,6 +42,10 @@ class ServingError(Exception):
     status = 500
     grpc_code = "INTERNAL"
     retry_after: int | None = None  # seconds
+
+    def __init__(self, message: str) -> None:
+        # It may quote a name of megabytes, and gRPC's has to fit into a header of 8 KB.
+        super().__init__(message if len(message) <= LONGEST_MESSAGE else f"{message[:LONGEST_MESSAGE]}...")
 
 
 class BadRequest(ServingError):

@@ -21,6 +21,7 @@ from serving.http_messages import (
     compress,
     decompress,
     error_response,
+    path_of,
 )
 from serving.settings import Settings
 from serving.tensors import Body, Buffer
@@ -310,6 +311,8 @@ class Connection(asyncio.Protocol):
         if exchange is None:
             return
         exchange.method = self._parser.get_method().decode()
+        if not exchange.target.startswith(b"/"):
+            exchange.target = path_of(exchange.target)
         exchange.http10 = self._parser.get_http_version() == "1.0"
         exchange.keep_alive = self._parser.should_keep_alive()
         expectation = exchange.headers.get(b"expect", b"").lower()

@@ -40,6 +40,14 @@ class Response:
         return sum(map(len, self.body))
 
 
+def path_of(target: bytes) -> bytes:
+    """The path and query of a whole URL, which a client may send as if to a proxy (RFC 9112, 3.2.2)."""
+    scheme, _, rest = target.partition(b"://")
+    if scheme.lower() not in (b"http", b"https"):
+        return target
+    return b"/" + rest.partition(b"/")[2]
+
+
 def error_response(error: ServingError) -> Response:
     """``error`` as the protocol shows it."""
     head = JSON_HEAD

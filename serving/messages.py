@@ -28,6 +28,7 @@ from serving.tensors import (
     read_text,
 )
 
+LONGEST_NAME = 200  # a name for which the nearest is looked for: that takes longer than reading it
 LARGE = 256 * 1024  # bytes; what is larger leaves the event loop while it is read or written
 
 # How MLServer's clients say what is inside a tensor. `np`, `pd` and `str` are what a signature says anyway.
@@ -233,7 +234,7 @@ def _bind_outputs(signature: Signature, wanted: tuple[str, ...]) -> tuple[str, .
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
-    found = difflib.get_close_matches(name, known, n=1)
+    found = difflib.get_close_matches(name, known, n=1) if len(name) <= LONGEST_NAME else []
     return f' (did you mean "{found[0]}"?)' if found else ""
 
 

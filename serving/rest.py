@@ -119,7 +119,7 @@ class Rest:
 def _address(target: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The parts of a path, decoded, and the outputs that its query names."""
     path, _, query = target.partition("?")
-    outputs = parse_qs(query).get("outputs", [""])[0]
+    outputs = ",".join(parse_qs(query).get("outputs", ()))
     return tuple(unquote(part) for part in path.strip("/").split("/")), tuple(filter(None, outputs.split(",")))
 
 

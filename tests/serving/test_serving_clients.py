@@ -192,6 +192,7 @@ def test_triton_grpc_takes_messages_above_grpcs_own_limit_and_not_above_ours(rpc
 def test_triton_grpc_reads_our_errors(rpc):
     for call, status, told in (
         (lambda: rpc.infer("nothing", [matrix_tensor(triton_grpc, np.zeros((1, 4)))]), "NOT_FOUND", "no model"),
+        (lambda: rpc.infer("x" * 100_000, [matrix_tensor(triton_grpc, np.zeros((1, 4)))]), "NOT_FOUND", "no model"),
         (lambda: rpc.infer("mixed", [matrix_tensor(triton_grpc, np.zeros((1, 3)))]), "INVALID_ARGUMENT", r"\[-1, 4\]"),
         (lambda: rpc.get_model_metadata("feedback", "9"), "NOT_FOUND", "it has 1, 2"),
         (lambda: rpc.is_model_ready("nothing"), "NOT_FOUND", "no model"),

@@ -183,6 +183,13 @@ def test_tables_answer_alike(server, frame, expected):
         assert si.outputs_of(response)["predict"]["data"] == expected
 
 
+@pytest.mark.parametrize("query", ["predict,predict_proba", "predict&outputs=predict_proba"])
+def test_several_outputs_of_a_table_are_named_in_either_way(server, frame, query):
+    body = frame.to_csv(index=False).encode()
+    response = send(server, f"/v2/models/customers/infer?outputs={query}", body, "text/csv")
+    assert list(si.outputs_of(response)) == ["predict", "predict_proba"]
+
+
 def test_arrow_is_answered_where_it_is_accepted(server, frame, expected, trained):
     body = arrow(pa.Table.from_pandas(frame))
     response = send(server, "/v2/models/customers/infer", body, ARROW, Accept=ARROW)

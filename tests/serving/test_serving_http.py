@@ -335,6 +335,18 @@ def test_what_is_no_path_is_none_for_any_method(connect, path):
         assert client.read()[0] == 404
 
 
+def test_a_whole_url_is_its_path(connect):
+    client = connect()
+    for target, status in (
+        ("http://other:1/v2/health/live", 200),
+        ("HTTPS://x/v2/models/feedback?y=http://z/", 200),
+        ("http://x", 404),
+        ("ftp://x/v2/health/live", 404),
+    ):
+        client.send(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert client.read()[0] == status, target
+
+
 def test_a_client_that_does_not_read_is_not_served_on_and_on(connect, strict):
     client = connect(strict)
     client.timeout(0.5)

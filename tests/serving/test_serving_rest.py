@@ -326,6 +326,18 @@ def test_a_wrong_address_says_what_there_is(server, method, path, status, told):
     assert (response.headers.get("allow") is not None) is (status == 405)
 
 
+@pytest.mark.parametrize("part", ["input", "output", "datatype"])
+def test_a_name_of_megabytes_is_neither_compared_nor_given_back(server, part):
+    name = "predict" * 100_000
+    message = {
+        "inputs": [GOOD | ({"name": name} if part == "input" else {"datatype": name} if part == "datatype" else {})]
+    }
+    message |= {"outputs": [{"name": name}]} if part == "output" else {}
+    response = requests.post(f"{server.rest}/v2/models/mixed/infer", json=message, timeout=60)
+    assert response.status_code == 400
+    assert len(response.json()["error"]) < 2100
+
+
 def test_names_may_be_percent_encoded(server):
     assert get(server, "/v2/models/%66eedback/versions/%31?x=1").json()["name"] == "feedback"
 
