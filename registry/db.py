@@ -114,8 +114,9 @@ def _sqlite_engine(url: sa.URL, *, reading: bool) -> sa.Engine:
     @event.listens_for(engine, "do_connect")
     def keep_private(_dialect: Any, _record: Any, given: list[Any], _named: Any) -> None:
         """SQLite makes a missing file, and its journal after it, so that every user of the host may read them."""
-        with suppress(OSError):  # it says itself what is wrong with the name
-            os.close(os.open(given[0], os.O_CREAT | os.O_RDONLY, 0o600))
+        # One that is there is not opened: closing it again would take SQLite's locks on it from the whole process.
+        with suppress(OSError):  # SQLite says itself what is wrong with the name
+            os.close(os.open(given[0], os.O_CREAT | os.O_EXCL, 0o600))
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
