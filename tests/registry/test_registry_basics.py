@@ -207,6 +207,19 @@ def test_the_embedded_database_survives_power_cuts_by_its_settings(tmp_path):
     assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 15_000}
 
 
+def test_another_process_that_closes_the_file_leaves_us_our_journal(tmp_path):
+    """The last one to close it removes the journal: our lock, which any ``close()`` of the file would drop, says we are there."""
+    file = tmp_path / "x.db"
+    database = Database(f"sqlite:///{file}")
+    schema.upgrade(database)
+    with database.engine.connect(), database.readers.connect():
+        pass  # both stay open in their pools
+    other = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT count(*) FROM teams'); c.close()"
+    subprocess.run([sys.executable, "-c", other, file], check=True)
+    assert Path(f"{file}-wal").exists()
+    database.close()
+
+
 def test_other_users_of_the_host_cannot_read_database_and_store(tmp_path):
     usual = os.umask(0o022)
     try:
