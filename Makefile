@@ -25,11 +25,13 @@ python:
 	@echo "Installing the developer's environment (once)"
 	@$(PYTHON) -m venv .venv && $(DEV) $(PIP) -r requirements-dev.txt && touch $@
 
-$(SCIENTIST)/done: examples/the_voice/requirements.txt client/pyproject.toml | python
+$(SCIENTIST)/libraries: examples/the_voice/requirements.txt | python
 	@echo "Installing the scientist's environment (once)"
 	@rm -rf $(SCIENTIST) && mkdir -p var/demo && $(PYTHON) -m venv $(SCIENTIST) \
-		&& $(SCIENTIST)/bin/python $(PIP) -r examples/the_voice/requirements.txt \
-		&& $(SCIENTIST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation ./client && touch $@
+		&& $(SCIENTIST)/bin/python $(PIP) -r examples/the_voice/requirements.txt && touch $@
+
+$(SCIENTIST)/done: $(SCIENTIST)/libraries $(shell find client/countersign client/pyproject.toml formats -name '*.py' -o -name pyproject.toml)
+	@$(SCIENTIST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --force-reinstall ./client && touch $@
 
 demo: .venv-run/done $(SCIENTIST)/done ## The main job from end to end on embedded defaults; stays up until Ctrl-C
 	@$(RUN) tools/demo.py
