@@ -30,6 +30,26 @@ class Permission(enum.StrEnum):
     MANAGE_TOKENS = "manage_tokens"
 
 
+ACTS = {
+    Permission.READ: "reading",
+    Permission.PUSH: "pushing versions",
+    Permission.SUBMIT: "asking for approval",
+    Permission.COMMENT: "commenting",
+    Permission.DECIDE: "deciding",
+    Permission.DECLARE_USE: "declaring a use",
+    Permission.EDIT_BUNDLE: "changing a bundle",
+    Permission.BAKE: "baking an image",
+    Permission.REBUILD: "rebuilding an image",
+    Permission.READ_AUDIT: "reading the audit log",
+    Permission.OPERATE: "operating workers and jobs",
+    Permission.IMPORT_ADVISORIES: "importing advisories",
+    Permission.WAIVE: "waiving an advisory",
+    Permission.REVOKE: "revoking",
+    Permission.CHANGE_PLATFORM: "changing the platform",
+    Permission.ADMINISTER: "administering people and teams",
+    Permission.MANAGE_TOKENS: "managing tokens",
+}
+"""Each in words, for messages."""
 ANYONE = frozenset(Role)
 ROLES: dict[Permission, frozenset[Role]] = {
     Permission.READ: ANYONE,
@@ -127,19 +147,19 @@ def require(actor: Actor, permission: Permission, *, team_id: UUID | None = None
     if actor.scopes is not None:
         scope = SCOPES.get(permission)
         if scope is None:
-            raise InteractiveOnly(f"{permission} is for a signed-in person", hint="Open the portal in a browser.")
+            raise InteractiveOnly(f"{ACTS[permission]} is for a signed-in person", hint="Open the portal in a browser.")
         if scope not in actor.scopes:
             raise MissingScope(f"this token lacks the scope {scope}", hint=f"Create a token with the scope {scope}.")
     needed = ROLES[permission]
     held = actor.roles & needed
     if not held:
         names = " or ".join(sorted(needed))
-        raise MissingRole(f"{permission} needs the role {names}", hint="An administrator can grant roles.")
+        raise MissingRole(f"{ACTS[permission]} needs the role {names}", hint="An administrator can grant roles.")
     if actor.scopes is None and not actor.second_factor:
         held -= SECOND_FACTOR
     if not held:
         raise SecondFactorRequired(
-            f"{permission} needs a second factor", hint="Set one up under Security, then sign in again."
+            f"{ACTS[permission]} needs a second factor", hint="Set one up under Security, then sign in again."
         )
     if permission in TEAM_BOUND and team_id is not None and team_id not in actor.teams:
         if Role.OPERATOR in held and permission in OPERATORS_REACH:

@@ -34,12 +34,13 @@ class Waiting:
     since: datetime
 
 
-_NEXT = {
-    Stage.CHECKING: "Nothing to do: the checks are running.",
-    Stage.CHECK_FAILED: "Read what the checks found, mend it, and push again.",
-    Stage.READY: "Submit it for review.",
-    Stage.IN_REVIEW: "Nothing to do: it waits for its reviewers.",
+_STANDS = {
+    Stage.CHECKING: ("is being checked", "Nothing to do: the checks are running."),
+    Stage.CHECK_FAILED: ("failed its checks", "Read what the checks found, mend it, and push again."),
+    Stage.READY: ("is ready", "Submit it for review."),
+    Stage.IN_REVIEW: ("is in review", "Nothing to do: it waits for its reviewers."),
 }
+"""How a version stands, and what comes next."""
 
 
 def for_actor(session: Session, actor: Actor) -> list[Waiting]:
@@ -93,7 +94,7 @@ def _versions(session: Session, actor: Actor) -> Sequence[Waiting]:
     query = (
         select(ModelVersion)
         .join(RegisteredModel, RegisteredModel.id == ModelVersion.model_id)
-        .where(RegisteredModel.team_id.in_(actor.teams), ModelVersion.stage.in_(_NEXT))
+        .where(RegisteredModel.team_id.in_(actor.teams), ModelVersion.stage.in_(_STANDS))
         .options(joinedload(ModelVersion.model))
         .order_by(ModelVersion.id.desc())
         .limit(MOST)
@@ -102,8 +103,8 @@ def _versions(session: Session, actor: Actor) -> Sequence[Waiting]:
         Waiting(
             "version",
             f"{version.model.full_name}:{version.number}",
-            f"Version {version.number} of {version.model.full_name} is {version.stage.replace('_', ' ')}",
-            _NEXT[version.stage],
+            f"Version {version.number} of {version.model.full_name} {_STANDS[version.stage][0]}",
+            _STANDS[version.stage][1],
             version.stage_since,
         )
         for version in session.scalars(query)
@@ -129,7 +130,7 @@ def _builds(session: Session, actor: Actor) -> list[Waiting]:
         Waiting(
             "build",
             build.id.hex,
-            f"The build of {build.bundle.full_name} is {build.state}",
+            f"The build of {build.bundle.full_name} {'failed' if build.state is BuildState.FAILED else 'is proposed'}",
             next_steps[build.state],
             build.created_at,
         )

@@ -38,7 +38,7 @@ def test_a_scientist_sees_apart_what_needs_them(world: World, visit: Visit) -> N
 
 
 def test_stages_that_need_nobody_say_so_in_the_words_the_page_looks_for() -> None:
-    quiet = {stage for stage, words in waiting._NEXT.items() if words.startswith(home.UNDER_WAY)}
+    quiet = {stage for stage, (_, words) in waiting._STANDS.items() if words.startswith(home.UNDER_WAY)}
     assert quiet == {Stage.CHECKING, Stage.IN_REVIEW}
 
 

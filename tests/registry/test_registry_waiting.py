@@ -32,8 +32,10 @@ def test_a_version_waits_for_its_team_until_it_is_approved(world):
     assert found["ana"] == found["ben"] == found["max"] == [("version", f"{MODEL}:1"), ("version", f"{MODEL}:2")]
     assert found["lea"] == found["vic"] == []
     with world.read() as session:
-        steps = [item.next_step for item in waiting.for_actor(session, world.ana)]
-        assert steps == ["Read what the checks found, mend it, and push again.", "Submit it for review."]
+        assert [(item.what, item.next_step) for item in waiting.for_actor(session, world.ana)] == [
+            (f"Version 1 of {MODEL} failed its checks", "Read what the checks found, mend it, and push again."),
+            (f"Version 2 of {MODEL} is ready", "Submit it for review."),
+        ]
 
 
 def test_a_request_waits_for_those_who_could_sign_it(world):
