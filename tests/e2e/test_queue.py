@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import pytest
 from sqlalchemy import func, select
 
-from registry import proofs
+from registry import proofs, references
 from registry.orm.audit import AuditEntry
 from registry.orm.catalog import ModelVersion, Stage
 from registry.orm.image import Build, BuildState, Image
@@ -95,7 +95,7 @@ def approve_what_is_ready(world):
         ready = session.scalars(select(ModelVersion.id).where(ModelVersion.stage == Stage.READY)).all()
     for version_id in ready:
         with world.write() as session:
-            factories.approve(session, world, factories.catalog.version_by_id(session, version_id, actor=world.ana))
+            factories.approve(session, world, references.version_by_id(session, version_id, actor=world.ana))
 
 
 def ended(world):
