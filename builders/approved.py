@@ -1,17 +1,16 @@
 """What people approved, as a bake needs it: read from the records again, and refused when it is not what was signed."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from builders import plan, statements
-from builders.checks import own_code
+from builders.checks import own_code, sample
 from builders.jobs import Job, JobFailed
 from formats.lock import Lock, Target
 from formats.signature import Signature
-from registry import checking, references, rescans
+from registry import checking, clock, references, rescans
 from registry.orm.catalog import RELEASED, ModelVersion
 from registry.store import LocalStore
 from registry.versions import SAMPLE
@@ -66,6 +65,12 @@ def read(job: Job, recipe: dict[str, Any]) -> list[Release]:
     with job.database.read() as session:
         for version_id, member in wanted.items():
             version = session.get_one(ModelVersion, UUID(version_id), options=references.VERSION_PARTS)
+            if version.approved_until is not None and version.approved_until < clock.now():
+                raise JobFailed(
+                    "not-approved",
+                    f"the approval of {member['ref']} has ended",
+                    hint="Change the routes, or have it approved again.",
+                )
             if version.stage not in RELEASED:
                 raise JobFailed(
                     "not-approved",
@@ -130,7 +135,7 @@ def _say(target: Target) -> str:
 def rows(release: Release, store: LocalStore, *, most: int | None = SEALED_ROWS) -> dict[str, Any]:
     """The first sample rows with their approved answers, and the columns' order, which canonical JSON does not keep."""
     data = store.read(release.files[SAMPLE][0], limit=MAX_SAMPLE)
-    given = [json.loads(line) for line in data.decode().splitlines() if line.strip()][:most]
+    given = sample.read(data).rows[:most]  # as the check read them
     answers = {name: values[: len(given)] for name, values in release.answers.items()}
     return {"rows": given, "answers": answers, "columns": list(given[0])}
 

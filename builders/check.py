@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 
 from builders import pinning, resolver, sandbox, wheels
 from builders.checks import compile as compiling
-from builders.checks import introspect, lock, own_code, parity, report, sample, scan
+from builders.checks import introspect, lock, names, own_code, parity, report, sample, scan
 from builders.checks.downloads import IndexUnreachable
 from builders.checks.report import Finding, Refused
 from builders.containers import EngineError
@@ -95,7 +95,7 @@ def _check(
 ) -> tuple[list[dict[str, Any]], tuple[dict[str, Any], dict[str, Any]] | None]:
     """The reports, and lock and signature when all steps passed. A step runs only when the one before it passed."""
     artifact = store.path(pushed.files[pushed.artifact])
-    inputs = {"files": pushed.files, "format": pushed.format}
+    inputs: dict[str, Any] = {"files": pushed.files, "format": pushed.format, "allow_list": names.load().digest}
     own = None
     if OWN_CODE in pushed.files:
         own = job.step("own-code", inputs, lambda: _own_code(pushed, store, platform))

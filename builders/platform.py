@@ -111,8 +111,11 @@ class Platform:
         if self.engine:
             self.engine.remove_stale(STALE_PREFIX, keep)
         for folder in self.scratch_root().iterdir():
-            if folder.name.startswith(STALE_PREFIX) and folder.name not in keep:
-                shutil.rmtree(folder, ignore_errors=True)
+            if folder.name.startswith(STALE_PREFIX) and folder.stem not in keep:
+                if folder.is_dir():
+                    shutil.rmtree(folder, ignore_errors=True)
+                else:
+                    folder.unlink(missing_ok=True)
 
     def scratch_root(self) -> Path:
         """Where jobs keep their scratch folders, each named after its job and fence."""

@@ -184,7 +184,6 @@ def _compile(
             *("--only-binary", ":all:", "--python", sys.executable, "--python-version", target.python),
             *("--format", "pylock.toml", "--output-file", _OUTPUT, "--no-header", "--quiet", "--color", "never"),
             *(() if target == Target.host() and target.os == "macos" else ("--python-platform", platform)),
-            *(("--default-index", index.url) if index.url else ()),
             *(("--no-deps",) if complete else ()),
         ]
         try:
@@ -205,6 +204,8 @@ def _environment(index: Index, target: Target) -> dict[str, str]:
     environment["UV_HTTP_RETRIES"] = str(index.attempts - 1)
     if target.os == "macos":  # else uv takes an older macOS for which newer wheels are not
         environment["MACOSX_DEPLOYMENT_TARGET"] = target.libc.removeprefix("macos-")
+    if index.url:  # it may hold a password, and arguments are for every user of the machine to read
+        environment["UV_DEFAULT_INDEX"] = index.url
     if index.certificates:
         environment["SSL_CERT_FILE"] = index.certificates
     return environment

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -163,6 +164,8 @@ def running(layers: Sequence[Layer], platform: Platform, root: Path) -> Iterator
             server.kill()
             server.wait()
         ports.unlink(missing_ok=True)
+        log.unlink(missing_ok=True)
+        shutil.rmtree(root, ignore_errors=True)
 
 
 def wait_until_ready(port: int, container: Container) -> None:

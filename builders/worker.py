@@ -22,6 +22,11 @@ from registry.store import LocalStore
 logger = logging.getLogger(__name__)
 REPORT_SECONDS = 30.0
 CHECKPOINT_SECONDS = 5.0
+WORKERS_DIED = {
+    "code": "internal",
+    "message": "Every worker that took it died.",
+    "hint": "Tell an operator: most likely their machines have too little memory for it.",
+}
 FREE_SECONDS = 24 * 3600.0
 WORK = {
     JobKind.CHECK: check,
@@ -57,6 +62,7 @@ class Worker:
             signal.signal(number, _stop)
         self.platform.remove_stale(self.held_names())
         self.store.sweep()
+        self.platform.layers.sweep()
         self.note_list()
         try:
             while True:
@@ -79,11 +85,15 @@ class Worker:
             if claimed is None:
                 return False
             job = Job(self.database, claimed.id, claimed.kind, claimed.subject_id, claimed.fence, self.lease)
+            worn_out = claimed.attempts > jobs.MOST_CLAIMS
         stop = threading.Event()
         heart = threading.Thread(target=job.beat, args=(stop,), name="heartbeat", daemon=True)
         heart.start()
         try:
-            self._do(job)
+            if worn_out:  # nobody was left to say that it failed
+                self._failed(job, WORKERS_DIED, retry=False)
+            else:
+                self._do(job)
         except Stop:
             with self.database.write() as session:
                 jobs.release(session, job.id, job.fence)

@@ -232,7 +232,8 @@ def _text(filename: str, path: str, data: bytes) -> str:
     """The file as people read it: UTF-8, and meaning to Python what it shows."""
     try:
         text = data.decode()
-        for line in text.splitlines()[:2] if path.endswith(".py") else ():
+        # By the ends of lines that Python knows, of which splitlines() has more.
+        for line in re.split("\r\n|\r|\n", text, maxsplit=2)[:2] if path.endswith(".py") else ():
             if (said := _COOKIE.match(line)) and said[1].lower() not in ("utf-8", "utf8"):
                 raise ValueError(f"it declares the encoding {said[1]}")
     except ValueError as error:

@@ -106,13 +106,19 @@ def first_administrator(session: Session, secret: str, *, username: str, name: s
 
 
 def set_password(session: Session, link: SetupLink, password: str) -> Person:
-    """Set the password of the link's person, and use the link up."""
+    """Set the password of the link's person, and use the link up, with every other one of theirs."""
     person = load_person(session, person_id=link.person_id)
     person.password_hash = vault.hash_password(check_password(password))
     person.failed_logins, person.locked_until = 0, None
-    link.used_at = clock.now()
+    end_links(session, person)
     audit.record(session, audit.Action.PASSWORD_SET, actor=actor_for(person), subject=person)
     return person
+
+
+def end_links(session: Session, person: Person) -> None:
+    """End the links of a person that are still open: with one that was kept, who made it could become that person."""
+    for link in session.scalars(select(SetupLink).where(SetupLink.person_id == person.id, SetupLink.used_at.is_(None))):
+        link.used_at = clock.now()
 
 
 def check_password(password: str) -> str:

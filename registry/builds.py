@@ -1,19 +1,20 @@
 """Builds and images: what a worker reports, and what people read of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Uuid, literal, or_, select
+from sqlalchemy import ColumnElement, Select, Uuid, literal, or_, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from registry import access, advisories, audit, bundles, clock, jobs, paging
+from registry import access, advisories, audit, bundles, clock, jobs, paging, visibility
 from registry.access import SYSTEM, Actor, Permission
 from registry.errors import Blocked, NotFound, Stale, WrongStage
 from registry.locking import lock
-from registry.orm.catalog import RELEASED, ModelVersion
+from registry.orm.catalog import RELEASED, ModelVersion, RegisteredModel
 from registry.orm.image import Build, BuildState, Bundle, Image, ImageMember
-from registry.orm.job import JobKind
+from registry.orm.job import Job, JobKind
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def _query() -> Select[Build]:
 def get_build(session: Session, build_id: UUID, *, actor: Actor) -> Build:
     """A build.
 
-    :raises NotFound: no such build, or none of its models is the actor's to see.
+    :raises NotFound: no such build, or one of its models is not the actor's to see.
     """
     access.require(actor, Permission.READ)
     build = session.scalars(_query().where(Build.id == build_id)).one_or_none()
@@ -57,7 +58,7 @@ def get_build(session: Session, build_id: UUID, *, actor: Actor) -> Build:
 
 
 def _may_see(session: Session, bundle_id: UUID, actor: Actor) -> bool:
-    return session.scalars(select(bundles.visible(literal(bundle_id, Uuid), actor))).one()
+    return session.scalars(select(visibility.bundle(literal(bundle_id, Uuid), actor))).one()
 
 
 def list_builds(
@@ -65,7 +66,7 @@ def list_builds(
 ) -> paging.Page[Build]:
     """Builds, newest first."""
     access.require(actor, Permission.READ)
-    query = _query().where(bundles.visible(Build.bundle_id, actor))
+    query = _query().where(visibility.bundle(Build.bundle_id, actor))
     if bundle is not None:
         query = query.where(Build.bundle_id == bundle.id)
     return paging.fetch(session, query, (Build.id,), cursor)
@@ -90,10 +91,18 @@ def release(session: Session, build: Build, baked: Baked) -> Image:
     """Record the image (once: the same digest is the same image) and make it the bundle's current one.
 
     A build that ends after a newer one of the same bundle keeps its image, but does not put it in front.
+
+    :raises Blocked: the approval of a version has ended since the bake began.
     """
     bundle = session.get_one(Bundle, build.bundle_id)
     lock(session, bundle)
-    newer = select(Build.id).where(Build.bundle_id == bundle.id, Build.id > build.id, Build.state == BuildState.DONE)
+    _require_approval(session, baked.members)
+    newer = (
+        select(Build.id)
+        .join(Job, Job.id == Build.job_id)
+        .where(Build.bundle_id == bundle.id, Build.id > build.id, Build.state == BuildState.DONE)
+        .where(Job.kind == JobKind.BAKE)  # a move to another platform bakes the versions of before again
+    )
     overtaken = session.scalars(newer.limit(1)).first() is not None
     image = session.scalars(select(Image).where(Image.digest == baked.digest)).one_or_none()
     if image is None:
@@ -124,12 +133,32 @@ def release(session: Session, build: Build, baked: Baked) -> Image:
     return image
 
 
+def _require_approval(session: Session, members: Sequence[UUID]) -> None:
+    ended = (
+        select(RegisteredModel.full_name, ModelVersion.number)
+        .join(ModelVersion, ModelVersion.model_id == RegisteredModel.id)
+        .where(ModelVersion.id.in_(members), _ended())
+        .order_by(RegisteredModel.full_name, ModelVersion.number)
+    )
+    for name, number in session.execute(ended):
+        raise Blocked(
+            f"the approval of {name}:{number} ended while it was baked",
+            hint="Change the routes to an approved version, and bake.",
+        )
+
+
+def _ended() -> ColumnElement[bool]:
+    """Whether a version is not approved any more."""
+    return or_(ModelVersion.stage.not_in(RELEASED), ModelVersion.approved_until < clock.now())
+
+
 def previous_image(session: Session, bundle: Bundle) -> Image | None:
     """The image that was released before the current one, and whose versions are all still approved; ``None`` without."""
     done = (Build.bundle_id == bundle.id, Build.state == BuildState.DONE)
     latest = select(Build.id).where(*done, Build.image_id == bundle.current_image_id).order_by(Build.id.desc()).limit(1)
-    ended = or_(ModelVersion.stage.not_in(RELEASED), ModelVersion.approved_until < clock.now())
-    withdrawn = select(ImageMember.image_id).join(ModelVersion, ModelVersion.id == ImageMember.version_id).where(ended)
+    withdrawn = (
+        select(ImageMember.image_id).join(ModelVersion, ModelVersion.id == ImageMember.version_id).where(_ended())
+    )
     query = (
         select(Image)
         .join(Build, Build.image_id == Image.id)
@@ -194,19 +223,19 @@ def retry(session: Session, build: Build, *, actor: Actor) -> None:
 def get_image(session: Session, digest: str, *, actor: Actor) -> Image:
     """An image by digest, with its members.
 
-    :raises NotFound: no such image, or none of its models is the actor's to see.
+    :raises NotFound: no such image, or one of its models is not the actor's to see.
     """
     access.require(actor, Permission.READ)
     query = (
         select(Image)
-        .where(Image.digest == digest)
+        .where(Image.digest == digest, visibility.image(actor))
         .options(
             joinedload(Image.bundle),
             selectinload(Image.members).joinedload(ImageMember.version).joinedload(ModelVersion.model),
         )
     )
     image = session.scalars(query).one_or_none()
-    if image is None or not _may_see(session, image.bundle_id, actor):
+    if image is None:
         raise NotFound(f"there is no image {digest}")
     return image
 
@@ -216,7 +245,7 @@ def list_images(session: Session, cursor: paging.Cursor, *, actor: Actor) -> pag
     access.require(actor, Permission.READ)
     query = (
         select(Image)
-        .where(bundles.visible(Image.bundle_id, actor))
+        .where(visibility.image(actor))
         .options(
             bundles.IMAGE_BRIEF,
             joinedload(Image.bundle),

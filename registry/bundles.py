@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, or_, select
-from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload, load_only, selectinload
+from sqlalchemy import Select, or_, select
+from sqlalchemy.orm import Session, joinedload, load_only, selectinload
 
 from formats import canonical
-from registry import access, accounts, audit, catalog, clock, compare, jobs, names, paging
+from registry import access, accounts, audit, catalog, clock, compare, jobs, names, paging, visibility
 from registry.access import SYSTEM, Actor, Permission
 from registry.errors import AlreadyExists, Blocked, NotFound, WrongStage
 from registry.locking import lock
@@ -49,9 +49,9 @@ def get(session: Session, full_name: str, *, actor: Actor) -> Bundle:
     """
     access.require(actor, Permission.READ)
     # Read anew, also after a change in this unit; only here, because it forgets what others loaded of the same models.
-    query = _query().where(Bundle.full_name == full_name).execution_options(populate_existing=True)
-    bundle = session.scalars(query).one_or_none()
-    if bundle is None or not any(catalog.may_see(member.model, actor=actor) for member in bundle.members):
+    query = _query().where(Bundle.full_name == full_name, visibility.bundle(Bundle.id, actor))
+    bundle = session.scalars(query.execution_options(populate_existing=True)).one_or_none()
+    if bundle is None:
         raise NotFound(f"there is no bundle {full_name}", hint="Names are team/bundle.")
     return bundle
 
@@ -82,16 +82,10 @@ def _query() -> Select[Bundle]:
 
 
 def listing(session: Session, cursor: paging.Cursor, *, actor: Actor) -> paging.Page[Bundle]:
-    """Bundles of which the actor may see a member, by name."""
+    """Bundles that the actor may see, by name."""
     access.require(actor, Permission.READ)
-    query = _query().where(visible(Bundle.id, actor))
+    query = _query().where(visibility.bundle(Bundle.id, actor))
     return paging.fetch(session, query, (Bundle.full_name, Bundle.id), cursor, descending=False)
-
-
-def visible(bundle_id: ColumnElement[UUID] | InstrumentedAttribute[UUID], actor: Actor) -> ColumnElement[bool]:
-    """Whether the actor may see a member of the bundle. Asked of each row in turn, so that a page stops when it is full."""
-    members = select(RouteMember.id).join(RegisteredModel, RegisteredModel.id == RouteMember.model_id)
-    return catalog.visible_to(members.where(RouteMember.bundle_id == bundle_id), actor).exists()
 
 
 def holding(session: Session, model: RegisteredModel) -> list[Bundle]:
@@ -200,6 +194,9 @@ def bake(session: Session, bundle: Bundle, *, actor: Actor) -> Build:
     :raises Blocked: a member is not approved; every one is named.
     """
     access.require(actor, Permission.BAKE, team_id=bundle.team_id)
+    seen = bundle.revision
+    lock(session, bundle)
+    catalog.require_revision(bundle.revision, seen, what=f"bundle {bundle.full_name}")
     resolution = resolve(session, bundle)
     if resolution.recipe is None:
         raise Blocked(" ".join(resolution.waiting), hint="Approve these versions, or change the routes.")
@@ -235,9 +232,12 @@ def after_approval(session: Session, version: ModelVersion) -> list[Build]:
     follows = (RouteMember.model_id == version.model_id) & or_(
         RouteMember.follow == "approved", RouteMember.follow.in_(aliases), RouteMember.version_id == version.id
     )
-    query = _query().where(Bundle.id.in_(select(RouteMember.bundle_id).where(follows))).order_by(Bundle.id)
+    following = Bundle.id.in_(select(RouteMember.bundle_id).where(follows))
+    # Locked before they are read: of two approvals at once, the second sees what the first approved. Its build is the
+    # newer one, and would else undo that.
+    session.execute(select(Bundle.id).where(following).order_by(Bundle.id).with_for_update(key_share=True)).all()
     builds = []
-    for bundle in session.scalars(query).unique():
+    for bundle in session.scalars(_query().where(following).order_by(Bundle.id)).unique():
         resolution = resolve(session, bundle)
         if resolution.recipe is None:
             continue

@@ -26,6 +26,8 @@ from registry.orm.catalog import (
 from registry.orm.image import Bundle, RouteMember
 
 _WORD = re.compile(r"[a-z0-9]+")
+SAMPLE_STEPS = frozenset({"predict"})
+"""Checks whose reports hold answers to sample rows, which may be real."""
 Query = TypeVar("Query", bound=Select[*tuple[Any, ...]])
 
 
@@ -143,6 +145,18 @@ def require_artifacts(session: Session, model: Shown, *, actor: Actor) -> None:
         raise Forbidden(
             f"the files of {model.full_name} are for its team and for teams that declared a use",
             hint="Declare your team's use of it on the model's page, under Consumers.",
+        )
+
+
+def require_report(session: Session, model: Shown, step: str, *, actor: Actor) -> None:
+    """Refuse the report of a check that holds answers to sample rows to whoever may not read the rows.
+
+    :raises Forbidden: it does, and they may not.
+    """
+    if step in SAMPLE_STEPS and not may_read_artifacts(session, model, actor=actor):
+        raise Forbidden(
+            "this report holds answers to the sample rows, which may be real",
+            hint="Ask in the team that owns the model, or declare your team's use of it.",
         )
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased, joinedload
 
-from registry import access, audit, bundles, clock, names, paging
+from registry import access, audit, clock, names, paging, visibility
 from registry.access import Actor, Permission
 from registry.errors import AlreadyExists, Invalid, NotFound, WrongStage
 from registry.locking import lock
@@ -112,7 +112,7 @@ def get(session: Session, experiment_id: UUID, *, actor: Actor) -> Experiment:
     :raises NotFound: there is none, or none of its bundle's models is the actor's to see.
     """
     access.require(actor, Permission.READ)
-    query = select(Experiment).where(Experiment.id == experiment_id, bundles.visible(Experiment.bundle_id, actor))
+    query = select(Experiment).where(Experiment.id == experiment_id, visibility.bundle(Experiment.bundle_id, actor))
     found = session.scalars(query.options(joinedload(Experiment.bundle))).one_or_none()
     if found is None:
         raise NotFound("there is no such experiment", hint="The bundle's page lists those of its routes.")

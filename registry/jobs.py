@@ -5,13 +5,15 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import or_, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
 from registry import clock
 from registry.orm.job import Job, JobKind, JobLog, JobState, JobStep, Worker
 
 MAX_ATTEMPTS = 5
+MOST_CLAIMS = 20
+"""So often is a job taken at most whose workers die: none of them is left to count a failure."""
 BACKOFF_SECONDS = (2, 10, 30, 120)
 ALIVE = timedelta(minutes=2)
 MAX_LOG = 4 << 20
@@ -38,6 +40,7 @@ def enqueue(session: Session, kind: JobKind, *, key: str, subject_id: UUID, new:
     elif job.state in (JobState.DONE, JobState.FAILED):
         job.state, job.attempts, job.error, job.run_after = JobState.QUEUED, 0, None, clock.now()
         job.finished_at = None
+        session.execute(delete(JobStep).where(JobStep.job_id == job.id))  # again means again
     return job
 
 

@@ -1,6 +1,6 @@
 """What stands between a release request and its approval, read now: the gates of its policy, and who may decide."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -31,7 +31,7 @@ def facts(session: Session, request: ReleaseRequest, decisions: Sequence[Decisio
             )
             for person in accounts.people_with(session, deciding)
         ],
-        barred=_barred(session, request),
+        barred=_barred(session, request, _submitters(session, [request])),
         notices=wanted,
         refused_since=rescans.refusal(session, version.id),
         wheels=wheels,
@@ -66,10 +66,20 @@ def roles_of(values: Sequence[str]) -> frozenset[Role]:
     return frozenset(Role(value) for value in values)
 
 
-def _acts(request: ReleaseRequest) -> Sequence[tuple[str, str]]:
+def _submitters(session: Session, requests: Sequence[ReleaseRequest]) -> dict[UUID, set[str]]:
+    """Who ever asked for the approval of each version: a request that was taken back counts, too."""
+    found: dict[UUID, set[str]] = {request.version_id: {request.requested_by} for request in requests}
+    query = select(ReleaseRequest.version_id, ReleaseRequest.requested_by).where(ReleaseRequest.version_id.in_(found))
+    for version_id, ref in session.execute(query.distinct()):
+        found[version_id].add(ref)
+    return found
+
+
+def _acts(request: ReleaseRequest, submitters: Mapping[UUID, set[str]]) -> Sequence[tuple[str, str]]:
     """What was done to the version, and by whom; the last of somebody's acts is what they are told."""
     version = request.version
-    return (request.requested_by, "submitted it"), (version.uploader, "uploaded it"), (version.author, "made it")
+    submitted = [(ref, "submitted it") for ref in sorted(submitters[request.version_id])]
+    return *submitted, (version.uploader, "uploaded it"), (version.author, "made it")
 
 
 def _signed(decisions: Sequence[Decision]) -> list[policies.Signer]:
@@ -81,10 +91,10 @@ def _signed(decisions: Sequence[Decision]) -> list[policies.Signer]:
     ]
 
 
-def _barred(session: Session, request: ReleaseRequest) -> dict[UUID, str]:
+def _barred(session: Session, request: ReleaseRequest, submitters: Mapping[UUID, set[str]]) -> dict[UUID, str]:
     """Who may not decide. A pipeline's acts count for whoever made its identity or holds a token of it."""
     barred: dict[UUID, str] = {}
-    for ref, what in _acts(request):
+    for ref, what in _acts(request, submitters):
         kind, _, ident = ref.partition(":")
         if kind == "service":
             holders = select(ApiToken.created_by).where(ApiToken.service_id == UUID(ident))
@@ -113,11 +123,12 @@ def why_not(session: Session, request: ReleaseRequest, *, actor: Actor) -> str |
 
 
 def why_not_each(session: Session, requests: Sequence[ReleaseRequest], *, actor: Actor) -> list[str | None]:
-    """The same for several requests loaded with version, policy and decisions, in one query at most."""
-    acting = {ref for request in requests for ref, _ in _acts(request) if ref.startswith("service:")}
+    """The same for several requests loaded with version, policy and decisions, in two queries at most."""
+    submitters = _submitters(session, requests)
+    acting = {ref for request in requests for ref, _ in _acts(request, submitters) if ref.startswith("service:")}
     # Held while the loop runs, so that each is found in the session.
     _services = _services_of(session, acting)
-    return [_why_not(session, request, actor) for request in requests]
+    return [_why_not(session, request, actor, submitters) for request in requests]
 
 
 def _services_of(session: Session, refs: set[str]) -> list[ServiceAccount]:
@@ -125,14 +136,16 @@ def _services_of(session: Session, refs: set[str]) -> list[ServiceAccount]:
     return list(session.scalars(select(ServiceAccount).where(ServiceAccount.id.in_(ids)))) if ids else []
 
 
-def _why_not(session: Session, request: ReleaseRequest, actor: Actor) -> str | None:
+def _why_not(
+    session: Session, request: ReleaseRequest, actor: Actor, submitters: Mapping[UUID, set[str]]
+) -> str | None:
     if request.state is not RequestState.OPEN:
         return f"this request is {request.state.replace('_', ' ')}."
     if actor.via_token or actor.person_id is None:
         return "a token never decides; sign in as yourself."
     reason = policies.bar(
         policies.Signer(actor.person_id, actor.name, actor.roles),
-        barred=_barred(session, request),
+        barred=_barred(session, request, submitters),
         signed=_signed(request.decisions),
         deciding=policies.deciding_roles(request.policy.body),
     )

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from formats import digest as digests
-from registry import catalog, names, references
+from registry import catalog, names, references, visibility
 from registry.access import Actor
 from registry.errors import Invalid
 from registry.orm.catalog import ModelVersion, RegisteredModel
@@ -122,7 +122,7 @@ def around(session: Session, version: ModelVersion, *, actor: Actor) -> Graph:
     images = (
         select(Image)
         .join(ImageMember, ImageMember.image_id == Image.id)
-        .where(ImageMember.version_id == version.id)
+        .where(ImageMember.version_id == version.id, visibility.image(actor))
         .options(joinedload(Image.bundle))
         .order_by(Image.id.desc())
         .limit(50)

@@ -170,6 +170,9 @@ def _wheels(standing: Standing, facts: Facts) -> Gate:
             "That cannot be said: the requester's side must answer for it first.",
             note=standing.state,
         )
+    if standing.state == "vulnerable":
+        why = "None is so severe that it blocks; the requester's side answered for them."
+        return Gate(code, title, "ok", why, note=f"{count} known")
     return Gate(code, title, "ok", "That cannot be said; the requester's side answered for it.", note=standing.state)
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Select, exists, func, select
 from sqlalchemy.orm import Session, joinedload
 
-from registry import access, bundles, catalog, paging, waivers
+from registry import access, bundles, catalog, paging, visibility, waivers
 from registry.access import Actor, Permission
 from registry.advisories import in_force
 from registry.errors import NotFound
@@ -184,5 +184,5 @@ def _images(actor: Actor) -> Select[*tuple[Any, ...]]:
         .join(ImageWheel, ImageWheel.wheel_id == Finding.wheel_id)
         .join(Image, Image.id == ImageWheel.image_id)
         .join(Bundle, Bundle.id == Image.bundle_id)
-        .where(bundles.visible(Bundle.id, actor))
+        .where(visibility.bundle(Bundle.id, actor))
     )

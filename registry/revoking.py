@@ -9,7 +9,7 @@ from datetime import timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
-from registry import access, accounts, audit, bundles, clock, names, paging, versions
+from registry import access, accounts, audit, bundles, clock, names, paging, versions, visibility
 from registry.access import Actor, Permission
 from registry.errors import Forbidden
 from registry.locking import lock
@@ -58,7 +58,7 @@ def revocable(version: ModelVersion) -> bool:
 def images_of(session: Session, version: ModelVersion, cursor: paging.Cursor, *, actor: Actor) -> paging.Page[Image]:
     """Every image that holds a version, answering or in a shadow, newest first; with its bundle and who owns that."""
     held = select(ImageMember.image_id).where(ImageMember.version_id == version.id)
-    query = select(Image).where(Image.id.in_(held), bundles.visible(Image.bundle_id, actor))
+    query = select(Image).where(Image.id.in_(held), visibility.image(actor))
     parts = (bundles.IMAGE_BRIEF, joinedload(Image.bundle).joinedload(Bundle.team))
     return paging.fetch(session, query.options(*parts), (Image.id,), cursor)
 

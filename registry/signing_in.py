@@ -145,6 +145,7 @@ def set_second_factor(session: Session, person: Person, secret: str, code: str, 
     if _matching_step(secret, code) is None:
         raise CodeRefused("that code does not fit", hint="Check the clock of your phone and type the current code.")
     person.totp_sealed = keys.seal(secret)
+    accounts.end_links(session, person)
     actor = Actor(ref=person.audit_ref(), name=person.username)
     audit.record(session, audit.Action.SECOND_FACTOR_SET, actor=actor, subject=person)
 
@@ -156,6 +157,7 @@ def reset_second_factor(session: Session, person: Person, *, actor: Actor) -> No
         raise SelfApproval("you cannot reset your own second factor", hint="Ask another administrator.")
     accounts.refuse_both_halves(session, person, actor=actor, other=audit.Action.PASSWORD_LINK_MADE)
     person.totp_sealed = None
+    accounts.end_links(session, person)
     for login in sessions_of(session, person):
         login.ended_at = clock.now()
     audit.record(session, audit.Action.SECOND_FACTOR_RESET, actor=actor, subject=person)

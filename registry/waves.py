@@ -14,7 +14,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, aliased, joinedload
 
 from formats import platforms as documents
-from registry import access, audit, builds, bundles, clock, jobs, paging, platforms
+from registry import access, audit, builds, bundles, clock, jobs, paging, platforms, visibility
 from registry.access import SYSTEM, Actor, Permission
 from registry.errors import NotFound, WrongStage
 from registry.locking import lock
@@ -248,7 +248,7 @@ def listing(
 
 def _visible(change: PlatformChange, actor: Actor) -> Select[PlatformMove]:
     query = select(PlatformMove).join(Image, Image.id == PlatformMove.image_id)
-    return query.where(PlatformMove.change_id == change.id, bundles.visible(Image.bundle_id, actor)).options(*_PARTS)
+    return query.where(PlatformMove.change_id == change.id, visibility.image(actor)).options(*_PARTS)
 
 
 def progress(session: Session, changes: Sequence[PlatformChange]) -> Mapping[UUID, dict[MoveState, int]]:

@@ -6,12 +6,15 @@ answers several at once, it does not hold up the small ones behind it.
 
 import asyncio
 from collections import deque
+from collections.abc import Coroutine
+from typing import Any
 
 from serving.errors import ModelFailed, RowsRefused, ServingError
 from serving.predictor import Batch, Predictor
 from serving.tensors import Tensor, join, split
 
 ROWS = 256  # of a batch made of several requests; a larger request goes alone
+LARGE = 256 * 1024  # bytes of a request's inputs, above which it goes alone, too: a few rows may hold long texts
 
 
 class Job:
@@ -35,9 +38,9 @@ class Batcher:
 
     async def predict(self, batch: Batch) -> list[Tensor]:
         """Like `Predictor.predict`, for any number of callers at once. Cancelling a call drops it from the queue."""
-        if batch.rows > ROWS and self.predictor.concurrent:
+        if (batch.rows > ROWS or _size(batch) > LARGE) and self.predictor.concurrent:
             async with self._large:  # one at a time: they share the cores
-                return await self.predictor.predict(batch)
+                return await _to_its_end(self.predictor.predict(batch))
         loop = asyncio.get_running_loop()
         job = Job(batch, loop.create_future())
         self._queue.append(job)
@@ -100,6 +103,20 @@ class Batcher:
         rows = [batch.rows for batch in batches]
         pieces = {output.name: split(output, rows) for output in outputs}
         return [[pieces[name][place] for name in batch.outputs] for place, batch in enumerate(batches)]
+
+
+def _size(batch: Batch) -> int:
+    return sum([len(tensor.data) for tensor in batch.inputs])
+
+
+async def _to_its_end(predict: Coroutine[Any, Any, list[Tensor]]) -> list[Tensor]:
+    """What ``predict`` answers; a caller who gives up waits on, as the thread that computes does not stop for them."""
+    work = asyncio.ensure_future(predict)
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.gather(work, return_exceptions=True)
+        raise
 
 
 def _fail(jobs: list[Job], error: ServingError) -> None:

@@ -13,6 +13,8 @@ from serving.tensors import Body, describe
 
 # MLflow answers what its model predicts, and asks for nothing by name.
 PREDICT = ("predict",)
+# Cells that records may make, at least, and how many of them to each value that came: the others are absent.
+CELLS, ABSENT = 65_536, 16
 
 
 def parse_mlflow(body: Body) -> InferRequest:
@@ -101,6 +103,13 @@ def _records(value: Any, form: str = "dataframe_records") -> InferRequest:
         if not isinstance(row, dict):
             raise BadRequest(f"{form}[{number}] is {describe(row)}, expected an object with the columns of a row")
         names.update(dict.fromkeys(row))
+    given = sum(map(len, value))
+    # Rows that share no columns would make a table of their square.
+    if len(names) * len(value) > CELLS + ABSENT * given:
+        raise BadRequest(
+            f"{form}: {len(value)} rows have {len(names)} different columns between them, and {given} values; "
+            "expected the same columns in every row"
+        )
     return _frame(
         list(names), [[row.get(name) for row in value] for name in names], PREDICT
     )  # as pandas: absent is null

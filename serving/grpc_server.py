@@ -1,12 +1,13 @@
 """The gRPC side: messages of `inference.proto` to and from what the service understands."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import grpc
 
 from serving.access import Access, Call
-from serving.errors import BadRequest, ServingError
+from serving.errors import BadRequest, ServingError, TooLarge
 from serving.grpc_generated import inference_pb2 as pb
 from serving.grpc_generated import inference_pb2_grpc as pb_grpc
 from serving.messages import GivenInput, InferRequest, InferResponse
@@ -41,15 +42,16 @@ def create(service: Service, access: Access, settings: Settings, tokens: Tokens 
         # Calls that wait for a place fail in `Door` with a clear message; this bounds what reads a message at all.
         maximum_concurrent_rpcs=2 * settings.max_concurrency,
     )
-    pb_grpc.add_GRPCInferenceServiceServicer_to_server(Servicer(service, access), server)
+    pb_grpc.add_GRPCInferenceServiceServicer_to_server(Servicer(service, access, settings.max_rows), server)
     return server
 
 
 class Servicer(pb_grpc.GRPCInferenceServiceServicer):
     """Calls of the protocol; names and argument order are grpc's."""
 
-    def __init__(self, service: Service, access: Access) -> None:
+    def __init__(self, service: Service, access: Access, max_rows: int) -> None:
         self._service = service
+        self._max_rows = max_rows
         self._access = access
 
     async def ServerLive(self, request: Any, context: Any) -> pb.ServerLiveResponse:  # noqa: ARG002, N802
@@ -112,17 +114,25 @@ class Servicer(pb_grpc.GRPCInferenceServiceServicer):
         return await _abort(context, self._service.refuse_change())
 
     async def _infer(self, request: pb.ModelInferRequest, key: str | None, call: Call) -> InferResponse:
-        self._service.door.enter()
+        door, held = self._service.door, 0
+        door.enter()
         try:
-            message = parse(request)
+            size = request.ByteSize()
+            door.hold(size)
+            held = size
+            message = parse(request, self._max_rows)
             key = routing_key(key, message.parameters)
             return await self._service.infer(request.model_name, request.model_version, message, key=key, call=call)
         finally:
-            self._service.door.leave()
+            door.leave(held)
 
 
-def parse(request: pb.ModelInferRequest) -> InferRequest:
-    """:raises BadRequest: raw and typed contents are mixed, or in the wrong place or number."""
+def parse(request: pb.ModelInferRequest, max_rows: int) -> InferRequest:
+    """Read a message.
+
+    :raises BadRequest: raw and typed contents are mixed, or in the wrong place or number.
+    :raises TooLarge: an input has more than ``max_rows`` rows.
+    """
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
         raise BadRequest(
@@ -131,6 +141,8 @@ def parse(request: pb.ModelInferRequest) -> InferRequest:
     inputs = []
     for place, item in enumerate(request.inputs):
         shape = tuple(item.shape)
+        if shape and shape[0] > max_rows:  # before its values are read, which takes far longer than to count them
+            raise TooLarge(f"{shape[0]} rows came, at most {max_rows} are taken at once")
         if raw:
             if item.HasField("contents"):
                 raise BadRequest(f'input "{item.name}" has contents, expected none beside raw_input_contents')
@@ -165,7 +177,10 @@ def _contents(item: pb.ModelInferRequest.InferInputTensor) -> list[Any]:
     for other, _ in item.contents.ListFields():
         if other.name != field:
             raise BadRequest(f'input "{item.name}": {other.name} came, expected {field} for {item.datatype}')
-    return list(getattr(item.contents, field))
+    values = getattr(item.contents, field)
+    if len(values) > (holds := max(0, math.prod(item.shape))):  # fewer are told when they are bound
+        raise BadRequest(f'input "{item.name}": {len(values)} values came, shape {[*item.shape]} holds {holds}')
+    return list(values)
 
 
 def _values(tensor: Tensor) -> list[Any]:

@@ -67,8 +67,8 @@ class FarRequest:
             return await self._bind(signature)
 
     async def _bind(self, signature: Signature) -> Batch:
-        number, self.number = self.number, None
-        head, tensors = await self._helper.call({"do": "bind", "number": number, "signature": signature.to_dict()})
+        told = {"do": "bind", "number": self.number, "signature": signature.to_dict()}
+        head, tensors = await self._helper.call(told)
         return Batch(tuple(tensors), tuple(head["outputs"]))
 
 
@@ -82,7 +82,7 @@ class Helper:
         self._process: asyncio.subprocess.Process | None = None
         self._link: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._count = 0
-        self._unused: list[int] = []  # read, and then not bound: to be forgotten
+        self._ended: list[int] = []  # bodies that nobody asks for any more, to be forgotten
 
     @contextlib.asynccontextmanager
     async def read(self, wanted: Wanted, body: Body) -> AsyncIterator[tuple[FarRequest, Form]]:
@@ -92,14 +92,13 @@ class Helper:
             yield request, await request.read()
         finally:
             if request.number is not None:
-                self._unused.append(request.number)
+                self._ended.append(request.number)
 
     async def parse(self, wanted: Wanted, body: Body) -> tuple[int, dict[str, Any]]:
         """The number under which the helper keeps what it read, and what it says of it."""
         self._count += 1
         number = self._count
-        unused, self._unused = self._unused, []
-        head = {"do": "parse", "number": number, "unused": unused, "wanted": asdict(wanted)}
+        head = {"do": "parse", "number": number, "wanted": asdict(wanted)}
         said, _ = await self.call(head, [Tensor("body", "UINT8", (len(body),), body)])
         return number, said
 
@@ -118,7 +117,8 @@ class Helper:
             try:
                 async with asyncio.timeout(seconds):
                     reader, writer = self._link or await self._start()
-                    writer.writelines(pack(head, tensors or ()))
+                    ended, self._ended = self._ended, []
+                    writer.writelines(pack(head | {"ended": ended}, tensors or ()))
                     await writer.drain()
                     said, answer = await receive(reader)
             except TimeoutError:
@@ -183,6 +183,8 @@ def main(descriptor: int, memory: int) -> int:
 def _answer(
     kept: dict[int, InferRequest], head: dict[str, Any], given: list[Tensor]
 ) -> tuple[dict[str, Any], list[Tensor]]:
+    for number in head["ended"]:
+        kept.pop(number, None)
     try:
         if head["do"] == "parse":
             return _parse(kept, head, given[0]), []
@@ -198,8 +200,6 @@ def _answer(
 
 
 def _parse(kept: dict[int, InferRequest], head: dict[str, Any], body: Tensor) -> dict[str, Any]:
-    for number in head["unused"]:
-        kept.pop(number, None)
     wanted = head["wanted"]
     request, form = wire.parse(Wanted(**wanted | {"outputs": tuple(wanted["outputs"])}), bytes(body.data))
     kept[head["number"]] = request

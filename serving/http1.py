@@ -333,7 +333,7 @@ class Connection(asyncio.Protocol):
         # First, as where the request ends does not depend on what is wrong with it.
         exchange.length = int(exchange.headers.get(b"content-length", b"0"))
         if self._http.tokens is not None:
-            self._http.tokens.check_request(exchange.target, exchange.headers)
+            self._http.tokens.check_request(exchange.method, exchange.target, exchange.headers)
         limit = self._http.settings.max_body
         if exchange.length > limit:
             raise TooLarge(f"the body has {exchange.length} bytes, at most {limit} are taken")
@@ -348,7 +348,9 @@ class Connection(asyncio.Protocol):
         if exchange is None:
             return
         self._around -= len(body)
-        self._deadline += len(body) / SLOWEST
+        # Time for what came, but never more silence than the limit: else a fast beginning would buy a long one.
+        limit = self._loop.time() + self._http.settings.read_seconds
+        self._deadline = max(self._deadline, min(self._deadline + len(body) / SLOWEST, limit))
         try:
             if exchange.held + len(body) > self._http.settings.max_body:
                 raise TooLarge(f"the body is larger than {self._http.settings.max_body} bytes, the most that are taken")
@@ -387,6 +389,7 @@ class Connection(asyncio.Protocol):
             encoding = exchange.headers.get(b"content-encoding", b"identity").lower()
             if encoding != b"identity":  # in a thread: a small body may become a large one
                 body = await asyncio.to_thread(decompress, body, encoding, self._http.settings.max_body)
+                self._hold(exchange, len(body) - exchange.held)
             target = exchange.target.decode("latin-1")
             request = Request(exchange.method, target, exchange.headers, body, exchange.identify(self._http.access))
             response = await self._http.handler(request)
@@ -402,6 +405,15 @@ class Connection(asyncio.Protocol):
         finally:
             self._release(exchange)
         self._finish(exchange, response)
+
+    def _hold(self, exchange: Exchange, more: int) -> None:
+        """Account for what a body grew by when it was unpacked.
+
+        :raises Busy: the bodies of all requests together are too large.
+        """
+        if exchange.admitted and more > 0:
+            self._http.door.hold(more)
+            exchange.held += more
 
     def _refuse(self, error: ServingError) -> None:
         """Answer what is being received with ``error``, after the answers before it, and end the connection."""

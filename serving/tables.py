@@ -16,7 +16,6 @@ from serving.errors import BadRequest, TooLarge
 from serving.messages import GivenInput, InferRequest, InferResponse
 from serving.tensors import DTYPES, Body, Tensor, elements_of, join_elements, to_strings
 
-READERS = {"arrow": formats.read_ipc_stream, "parquet": formats.read_parquet}
 BATCH = 8192  # rows of Parquet decoded at once
 _NUMBERS = {
     "UINT8": DataType.uint8(),

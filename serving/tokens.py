@@ -58,9 +58,9 @@ class Tokens:
         if kind.lower() != "bearer" or not matches:
             raise Unauthorized("no token that is taken here came; send Authorization: Bearer and one that is")
 
-    def check_request(self, target: bytes, headers: dict[bytes, bytes]) -> None:
-        """:raises Unauthorized: see `check`; health is for everybody."""
-        if target.partition(b"?")[0] not in OPEN:
+    def check_request(self, method: str, target: bytes, headers: dict[bytes, bytes]) -> None:
+        """:raises Unauthorized: see `check`; to ask for health is for everybody."""
+        if method not in ("GET", "HEAD") or target.partition(b"?")[0] not in OPEN:
             self.check(headers.get(b"authorization", b"").decode("latin-1"))
 
     def _take(self) -> None:
@@ -90,7 +90,8 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             try:
                 self._tokens.check(text_metadata(details.invocation_metadata).get("authorization", ""))
             except Unauthorized as error:
-                return grpc.unary_unary_rpc_method_handler(self._refuse(error))
+                # As if a stream came, so that no message is read before it is refused; a client sees no difference.
+                return grpc.stream_unary_rpc_method_handler(self._refuse(error))
         return await continuation(details)
 
     def _refuse(self, error: Unauthorized) -> Callable[[Any, Any], Awaitable[NoReturn]]:

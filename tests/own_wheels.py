@@ -74,6 +74,10 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "shadows-numpy-in-capitals": (more("NumPy.py"), "wheel-shadows"),
     "not-python": (more("riskfeatures/broken.py", "def (:\n"), "wheel-malformed"),
     "nested-without-end": (more("riskfeatures/deep.py", "(" * 5000), "wheel-malformed"),
+    "alphabet-on-pythons-second-line": (
+        more("riskfeatures/seven.py", "# a\x0c# b\x0c# coding: unicode_escape\n# harmless\\nimport os\n"),
+        "wheel-not-pure",
+    ),
     "other-alphabet": (more("riskfeatures/seven.py", "# coding: utf-7\n+AGk-mport os\n"), "wheel-not-pure"),
     "not-text": (more("riskfeatures/latin.py", b"# \xe9\n"), "wheel-not-pure"),
     "bidirectional": (more("riskfeatures/turned.py", "a = '\u202e' # \u2066\n"), "wheel-not-pure"),

@@ -79,7 +79,7 @@ def _reconstruct(allowed: AllowList, args: tuple[Any, ...]) -> Made:
         dictionary = base.label == "builtins:dict" and type(state) is Table
         named_tuple = base.label == "builtins:tuple" and values.is_tuple(state) and allowed.may_be_called(cls.label)
         if (plain or dictionary or named_tuple) and (allowed.may_be_new(cls.label) or not allowed.knows(cls.label)):
-            return Made(cls, filled=dictionary)
+            return Made(cls, filled=dictionary or named_tuple)
     raise _refuse("The pickle restores an instance in a way that picklers never use")
 
 

@@ -3,6 +3,7 @@
 A child index outside of its tree would be read as memory, a loop would never end; both pass LightGBM's own reader.
 """
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ class Reader:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.count = 0
+        self.read_to = 0
         self.features = 0
         self.names: list[str] = []
 
@@ -59,12 +61,14 @@ class Reader:
             )
         except UnicodeDecodeError:
             self._refuse("The file is not text")
-        lines = iter(text.split("\n"))
+        lines = self._lines(text)
         sizes = self._header(lines)
-        for number in range(len(sizes)):
-            self._tree(lines, number)
-        self._expect(lines, "end of trees")
+        starts = [self._tree(lines, number) for number in range(len(sizes))]
+        starts.append(self._expect(lines, "end of trees"))
         self._tail(lines)
+        # LightGBM goes by these sizes: with others it would read trees from elsewhere in the file.
+        if sizes != [end - start for start, end in itertools.pairwise(starts)]:
+            self._refuse("The head gives the trees other sizes than they have")
 
     def _header(self, lines: Iterator[str]) -> list[int]:
         said: dict[str, str] = {}
@@ -83,8 +87,9 @@ class Reader:
             self._refuse("The head says that there are no classes or no trees")
         return [self._whole(item) for item in said.get("tree_sizes", "").split(" ") if item]
 
-    def _tree(self, lines: Iterator[str], number: int) -> None:
-        self._expect(lines, f"Tree={number}")
+    def _tree(self, lines: Iterator[str], number: int) -> int:
+        """:returns: the byte at which the tree begins."""
+        start = self._expect(lines, f"Tree={number}")
         said: dict[str, list[str]] = {}
         for line in lines:
             if not line:
@@ -105,6 +110,7 @@ class Reader:
                 hint="Train with linear_tree=false.",
             )
         self._check(said, number)
+        return start
 
     def _check(self, said: dict[str, list[str]], number: int) -> None:
         """Counts agree, every index lies inside, and the nodes are one tree: each has one parent, before it."""
@@ -159,13 +165,17 @@ class Reader:
             elif line.startswith("pandas_categorical:"):
                 part = self._categories(line.removeprefix("pandas_categorical:"))
             elif not (
-                (part == "feature_importances:" and _NUMBER.fullmatch(line.rpartition("=")[2]))
+                (part == "feature_importances:" and self._is_importance(line))
                 or (part == "parameters:" and _PARAMETER.fullmatch(line))
             ):
                 self._refuse(
                     f"After the trees stands {printable(line, 80)!r}, which LightGBM never writes",
                     code="trailing-bytes",
                 )
+
+    def _is_importance(self, line: str) -> bool:
+        name, _, value = line.rpartition("=")
+        return name in self.names and bool(_NUMBER.fullmatch(value))
 
     def _categories(self, text: str) -> str:
         try:
@@ -174,13 +184,19 @@ class Reader:
             self._refuse("The categories of the columns are not JSON")
         return "pandas_categorical:"
 
-    def _expect(self, lines: Iterator[str], wanted: str) -> None:
-        for line in lines:
-            if line:
-                if line != wanted:
-                    self._refuse(f"{wanted!r} is expected, and {printable(line, 80)!r} comes")
-                return
-        self._refuse(f"The file ends before {wanted!r}", code="truncated")
+    def _lines(self, text: str) -> Iterator[str]:
+        for line in text.split("\n"):
+            self.read_to += len(line.encode()) + 1
+            yield line
+
+    def _expect(self, lines: Iterator[str], wanted: str) -> int:
+        """:returns: the byte at which the line begins."""
+        line = next(filter(None, lines), None)
+        if line is None:
+            self._refuse(f"The file ends before {wanted!r}", code="truncated")
+        if line != wanted:
+            self._refuse(f"{wanted!r} is expected, and {printable(line, 80)!r} comes")
+        return self.read_to - len(line) - 1
 
     def _whole(self, text: str) -> int:
         if not _WHOLE.fullmatch(text):

@@ -337,7 +337,8 @@ def _requirements(plan: Plan) -> requirements.Requirements:
 
 
 def _rows(text: str) -> list[dict[str, Any]]:
-    lines = [line for line in text.splitlines() if line.strip()]
+    # By line feed only, as the server does: JSON text may hold the other characters that splitlines() takes for an end.
+    lines = [line for line in text.removeprefix("\ufeff").split("\n") if line.strip()]
     if not 1 <= len(lines) <= sampling.MAX_ROWS:
         raise ValueError(f"{len(lines)} rows, allowed are 1 to {sampling.MAX_ROWS}")
     rows: list[dict[str, Any]] = []

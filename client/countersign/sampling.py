@@ -63,7 +63,15 @@ def read(X_sample: Any) -> Sample:  # noqa: N803 - scikit-learn's name for it
 
 
 def propose(sample: Sample, count: int = PROPOSED_ROWS) -> list[Row]:
-    """``count`` made-up rows in the sample's columns; the same sample gives the same rows."""
+    """``count`` made-up rows in the sample's columns; the same sample gives the same rows.
+
+    :raises Unusable: all rows are the same one, so what lies between them would be that row.
+    """
+    if all(row == sample.rows[0] for row in sample.rows):
+        raise Unusable(
+            "X_sample holds one row only, and rows made up from it would be that row",
+            hint="Pass some tens of rows: they are not sent, only their ranges and shared words are used.",
+        )
     chance = random.Random(repr([(column.name, column.kind, column.nullable) for column in sample.columns]))  # noqa: S311 - repeatable on purpose
     made = [_column_maker(column, chance) for column in sample.columns]
     return [

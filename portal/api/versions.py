@@ -18,8 +18,6 @@ from registry.errors import Blocked, Forbidden, NotFound, NotInTeam, WrongStage
 from registry.orm.catalog import ModelVersion
 
 VERSION = "/models/<team>/<name>/versions/<reference>"
-SAMPLE_STEPS = frozenset({"predict"})
-"""Steps whose reports hold answers to sample rows, which may be real: told to those who may read the rows."""
 
 
 @operation("GET", "/models/<team>/<name>/versions", answers={200: VersionPage})
@@ -117,11 +115,7 @@ def report(call: Call, team: str, name: str, reference: str, step: str) -> Answe
     if found is None:
         done = ", ".join(report.step for report in version.reports) or "none yet"
         raise NotFound(f"version {version.number} has no report of {step}", hint=f"Its reports are: {done}.")
-    if step in SAMPLE_STEPS and not catalog.may_read_artifacts(call.session, version.model, actor=call.actor):
-        raise Forbidden(
-            "this report holds answers to the sample rows, which may be real",
-            hint="Ask in the team that owns the model, or declare your team's use of it.",
-        )
+    catalog.require_report(call.session, version.model, step, actor=call.actor)
     return Answer(ReportDocument(**found.body))
 
 

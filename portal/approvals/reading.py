@@ -103,7 +103,7 @@ def page(session: Session, asked: ReleaseRequest) -> dict[str, Any]:
         "answers": {entry.about: entry for entry in asked.dossier if entry.about},
         "unanswered": facts.unanswered,
         "known": facts.wheels.blocking if facts.wheels else [],
-        "gates": gates if is_open else [_as_it_stood(gate) for gate in gates],
+        "gates": gates if is_open else [_as_it_stood(asked, gate) for gate in gates],
         "blocked": any(gate.state == "stop" for gate in gates),
         "open_now": open_now(asked, gates, signatures),
         "said": words,
@@ -121,8 +121,10 @@ def page(session: Session, asked: ReleaseRequest) -> dict[str, Any]:
     }
 
 
-def _as_it_stood(gate: policies.Gate) -> policies.Gate:
-    """Of a request that ended: who could still sign does not matter any more."""
+def _as_it_stood(asked: ReleaseRequest, gate: policies.Gate) -> policies.Gate:
+    """Of a request that ended: who could still sign, and what became known since, does not matter any more."""
+    if asked.state is RequestState.APPROVED and gate.state != "ok":
+        return replace(gate, state="ok", why="Open when it was approved.")
     return gate if gate.state == "ok" else replace(gate, state="stop", why="Not reached before the request ended.")
 
 

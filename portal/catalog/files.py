@@ -65,6 +65,7 @@ def report(team: str, name: str, ref: str, step: str) -> Response:
     held = next((report for report in found.reports if report.step == step), None)
     if held is None:
         raise NotFound(f"version {found.number} has no report of {step}")
+    catalog.require_report(db.session(), found.model, step, actor=g.actor)
     return _json(held.body, f"{name}-{found.number}-{step}.json")
 
 

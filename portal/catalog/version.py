@@ -73,6 +73,7 @@ def version(team: str, name: str, ref: str) -> Answer:
     builds, served = reading.builds_of(session, found, holders), reading.serving(session, found, holders)
     graph = lineage.around(session, found, actor=g.actor)
     is_open = asked is not None and asked.state is RequestState.OPEN
+    may_read = catalog.may_read_artifacts(session, model, actor=g.actor)
     filters.name_actors(_mentioned(found, asked))
     return render_template(
         "catalog/version.html",
@@ -87,7 +88,7 @@ def version(team: str, name: str, ref: str) -> Answer:
         job=job,
         job_log=jobs.read_log(session, job.id).decode(errors="replace") if job else "",
         parity=parity.told(found),
-        checks=[(step, title, _report(found, step)) for step, title in STEPS.items()],
+        checks=[(step, title, _report(found, step, may_read=may_read)) for step, title in STEPS.items()],
         standing=advisories.of_version(session, found),
         refused_since=rescans.refusal(session, found.id),
         notices=notices.of_reports(found.reports),
@@ -102,7 +103,7 @@ def version(team: str, name: str, ref: str) -> Answer:
         card=cards.body(found),
         tensors=cards.tensors(found),
         events=history.tell(log, now=True),
-        may_read=catalog.may_read_artifacts(session, model, actor=g.actor),
+        may_read=may_read,
         may_=_acts(found, is_open=is_open),
     )
 
@@ -122,9 +123,12 @@ def _waits_for(asked: ReleaseRequest | None) -> list[policies.Gate]:
     return [gate for gate in gates if gate.state != "ok"]
 
 
-def _report(found: ModelVersion, step: str) -> tuple[Any, str] | None:
+def _report(found: ModelVersion, step: str, *, may_read: bool) -> tuple[Any, str] | None:
+    """The report of a step and its text; no text where that is not this person's to read."""
     report = next((report for report in found.reports if report.step == step), None)
-    return (report, files.pretty(report.body)) if report else None
+    if report is None:
+        return None
+    return report, files.pretty(report.body) if may_read or step not in catalog.SAMPLE_STEPS else ""
 
 
 def _acts(found: ModelVersion, *, is_open: bool) -> dict[str, bool]:

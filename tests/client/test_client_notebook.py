@@ -185,6 +185,11 @@ def test_a_rare_category_is_not_proposed():
     assert {row["city"] for row in sampling.propose(seen)} == {"Graz", "Wien"}
 
 
+def test_nothing_is_made_up_from_one_row():
+    with pytest.raises(errors.Unusable, match="would be that row"):
+        sampling.propose(sampling.read([[41.37, 5.0], [41.37, 5.0]]))
+
+
 def test_texts_without_shared_words_give_neutral_ones():
     rows = sampling.propose(sampling.read(["Alice called", "Bob wrote"]))
     assert not any(word in row["text"] for row in rows for word in ("alice", "bob", "called", "wrote", "Alice", "Bob"))

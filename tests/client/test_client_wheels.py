@@ -105,7 +105,7 @@ def test_a_notebook_brings_wheels_too(client, portal, wheel):
     from sklearn.linear_model import LogisticRegression
 
     estimator = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
-    version = countersign.push(estimator, [[0.5]], name=NAME, purpose="Scores.", wheels=[wheel], client=client)
+    version = countersign.push(estimator, [[0.5], [0.7]], name=NAME, purpose="Scores.", wheels=[wheel], client=client)
     assert f"wheels/{made.NAME}" in [file.path for file in version.files]
 
 

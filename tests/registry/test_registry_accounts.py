@@ -183,6 +183,20 @@ def test_the_other_order_is_refused_too(world, vault):
         accounts.reset_link(session, person(session, "cora"), actor=world.root)
 
 
+def test_a_link_that_was_kept_ends_when_another_sets_the_password(world, vault):
+    """Else rita, who made both, takes the second factor off and opens the one that she kept."""
+    with world.write() as session:
+        pat, kept = accounts.add_person(session, actor=world.rita, username="pat", name="Pat P.")
+        given = accounts.reset_link(session, pat, actor=world.rita)
+        accounts.set_password(session, accounts.find_setup(session, given, lock=True), PASSWORD)
+        factories.enrol(session, "pat", vault)
+    refused(world.database, NotFound, lambda session: accounts.find_setup(session, kept))
+    with world.write() as session:
+        more = accounts.reset_link(session, person(session, "pat"), actor=world.root)
+        signing_in.reset_second_factor(session, person(session, "pat"), actor=world.rita)
+    refused(world.database, NotFound, lambda session: accounts.find_setup(session, more))
+
+
 # --------------------------------------------------------------------------------------------------- people, teams
 
 

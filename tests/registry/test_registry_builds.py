@@ -5,13 +5,14 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from registry import audit, bundles, clock, jobs, proofs, references
+from registry import audit, bundles, clock, jobs, lineage, proofs, references, revoking
 from registry import builds as baking
 from registry.errors import Blocked, NotFound, NotInTeam, WrongStage
 from registry.orm.catalog import RegisteredModel
 from registry.orm.image import Build, BuildState, Image, Rebuild
 from registry.orm.job import Job, JobKind, JobState
 from registry.paging import Cursor
+from registry.routes import RouteSpec
 from tests import factories
 from tests.factories import MODEL, following, pinned
 from tests.registry.bundling import DESK, approved, builds_of, bundle, get, members, ready
@@ -237,6 +238,59 @@ def test_a_private_models_bundle_builds_and_images_are_unseen(world):
         for listing in (bundles.listing, baking.list_builds, baking.list_images):
             assert listing(session, Cursor(), actor=world.kim).items == []
             assert len(listing(session, Cursor(), actor=world.ana).items) == 1
+
+
+def test_one_private_member_hides_bundle_builds_and_image_from_other_teams(world):
+    with world.write() as session:
+        factories.private_model(session, world, "payments/secret", actor=world.ana)
+        factories.approved_version(session, world, model="payments/secret")
+        factories.approved_version(session, world)
+    bundle(world, following(weight=50), following(model="payments/secret", weight=50))
+    with world.write() as session:
+        bundles.bake(session, get(session, world), actor=world.ana)
+    (build,) = builds_of(world)
+    image = finish(world, build)
+    with world.read() as session:
+        for act in (
+            lambda: bundles.get(session, DESK, actor=world.kim),
+            lambda: baking.get_build(session, build.id, actor=world.kim),
+            lambda: baking.get_image(session, image.digest, actor=world.kim),
+        ):
+            with pytest.raises(NotFound):
+                act()
+        assert DESK not in [found.full_name for found in bundles.listing(session, Cursor(), actor=world.kim).items]
+        assert baking.get_image(session, image.digest, actor=world.ana).digest == image.digest
+    with world.write() as session:  # the image still holds what the routes no longer do
+        desk = get(session, world)
+        bundles.change(
+            session,
+            desk,
+            actor=world.ana,
+            routes=[RouteSpec("feedback", (following(),))],
+            rebuild=Rebuild.AUTO,
+            expected=desk.revision,
+        )
+    with world.read() as session:
+        assert bundles.get(session, DESK, actor=world.kim).full_name == DESK
+        with pytest.raises(NotFound):
+            baking.get_image(session, image.digest, actor=world.kim)
+        assert image.digest not in [
+            found.digest for found in baking.list_images(session, Cursor(), actor=world.kim).items
+        ]
+        version = references.get_version(session, MODEL, 1, actor=world.kim)
+        assert lineage.around(session, version, actor=world.kim).images == []
+
+
+def test_what_was_revoked_while_it_was_baked_is_not_released(world):
+    approved(world)
+    (build,) = builds_of(world, MODEL)
+    with world.write() as session:
+        baking.start(session, build.id)
+    with world.write() as session:
+        version = references.get_version(session, MODEL, 1, actor=world.cora)
+        revoking.revoke(session, version, actor=world.cora, reason="leaks data", method="totp")
+    error = refused(world.database, Blocked, lambda session: factories.released_image(session, build))
+    assert "payments/voice:1 ended" in str(error)
 
 
 def test_bundles_that_hold_a_model_are_found(world):

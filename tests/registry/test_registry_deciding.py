@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from formats import canonical
-from registry import approvals, audit, catalog, checking, clock, decisions, judging, policies, proofs
+from registry import approvals, audit, catalog, checking, clock, decisions, judging, policies, proofs, references
 from registry.errors import (
     Conflict,
     InteractiveOnly,
@@ -93,6 +93,13 @@ def _submitted_by_max(world):
         factories.submit(session, world, factories.ready_version(session, world), actor=world.max)
 
 
+def _submitted_by_max_and_then_by_ana(world):
+    _submitted_by_max(world)
+    with world.write() as session:
+        approvals.withdraw(session, world.request(session), actor=world.max, reason="ana asks instead")
+        factories.submit(session, world, references.get_version(session, factories.MODEL, 1, actor=world.ana))
+
+
 def _uploaded_by_max(world):
     """As if max had sent the bytes of ana's work."""
     with world.write() as session:
@@ -130,6 +137,7 @@ def _pipeline_that_names_max(world):
     [
         pytest.param(_all_by_max, "made", id="own-version"),
         pytest.param(_submitted_by_max, "submitted", id="submitter"),
+        pytest.param(_submitted_by_max_and_then_by_ana, "submitted", id="earlier-submitter"),
         pytest.param(_uploaded_by_max, "uploaded", id="uploader"),
         pytest.param(_pipeline_of_max, "pipeline", id="pipeline-owner"),
         pytest.param(_pipeline_that_max_holds_a_token_of, "pipeline", id="pipeline-token"),

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from serving.batching import ROWS, Batcher
+from serving.batching import LARGE, ROWS, Batcher
 from serving.errors import ModelFailed, RowsRefused, Unavailable
 from serving.predictor import Batch
 from serving.tensors import from_array, from_values, to_array, to_values
@@ -100,6 +100,40 @@ def test_a_bad_row_fails_its_own_request_only():
         assert (good, other) == ([[2.0]], [[6.0]])
         assert isinstance(bad, RowsRefused)
         assert [count for count, _ in doubler.asked] == [4, 1, 2, 1]
+
+    asyncio.run(scenario())
+
+
+def test_a_large_request_keeps_its_turn_until_its_thread_ends_though_its_caller_gave_up():
+    async def scenario():
+        doubler = Doubler(gate := asyncio.Event(), concurrent=True)
+        batcher = Batcher(doubler)
+        tasks = [asyncio.create_task(batcher.predict(rows(*range(20, 21 + ROWS)))) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        tasks[0].cancel()
+        await asyncio.sleep(0.01)
+        assert len(doubler.asked) == 1, "its answer is still being computed"
+        gate.set()
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(found[0], asyncio.CancelledError)
+        assert len(doubler.asked) == 2
+        assert len(to_values(found[1][0])) == ROWS + 1
+
+    asyncio.run(scenario())
+
+
+def test_one_row_of_long_text_goes_alone():
+    async def scenario():
+        doubler = Doubler(gate := asyncio.Event(), concurrent=True)
+        batcher = Batcher(doubler)
+        long = Batch((from_values("x", "BYTES", (1,), ["a" * (LARGE + 1)]),), ("double",))
+        first = asyncio.create_task(batcher.predict(long))
+        await asyncio.sleep(0.01)
+        second = asyncio.create_task(batcher.predict(rows(1)))
+        await asyncio.sleep(0.01)
+        assert [count for count, _ in doubler.asked] == [1, 1]
+        gate.set()
+        await asyncio.gather(first, second, return_exceptions=True)
 
     asyncio.run(scenario())
 

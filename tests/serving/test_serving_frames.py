@@ -21,8 +21,10 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from sklearn.tree import DecisionTreeClassifier
 
 from formats.signature import Input, Signature
-from serving import helper, messages, tensors, wire
+from serving import frames, helper, messages, tensors, wire
 from serving.errors import BadRequest, Unavailable
+from serving.logs import Log
+from serving.settings import from_environment
 
 ARROW = "application/vnd.apache.arrow.stream"
 PARQUET = "application/vnd.apache.parquet"
@@ -299,7 +301,7 @@ def test_a_fault_in_the_reader_is_one_requests_and_keeps_what_was_read(monkeypat
 
     kept = {1: "of another"}
     monkeypatch.setattr(wire, "parse", broken)
-    head = {"do": "parse", "number": 2, "unused": [], "wanted": {"kind": "oip", "answer": "oip", "outputs": []}}
+    head = {"do": "parse", "number": 2, "ended": [], "wanted": {"kind": "oip", "answer": "oip", "outputs": []}}
     said, _ = helper._answer(kept, head, [tensors.Tensor("body", "UINT8", (1,), b"x")])
     assert (said["error"], "secret" in said["message"], kept) == ("ServingError", False, {1: "of another"})
 
@@ -328,6 +330,40 @@ def test_a_body_that_was_lost_with_its_reader_is_read_again():
     restarted = Restarted()
     batch = asyncio.run(scenario())
     assert (batch.outputs, restarted.read) == (("predict",), 2)
+
+
+def test_a_body_is_forgotten_when_its_caller_gives_up_between_reading_and_binding():
+    """Else the reader keeps it until its memory is full, and refuses everybody's."""
+
+    class Slow(helper.Helper):
+        async def call(self, head, _=None):
+            if head["do"] == "bind":
+                await asyncio.Event().wait()
+            return {"id": "", "parameters": {}, "form": {"binary": False, "named": {}}}, []
+
+    async def scenario():
+        reader = Slow(from_environment({}), Log("error"))
+
+        async def ask():
+            async with reader.read(wire.Wanted("oip", "oip"), b"{}") as (request, _):
+                await request.bind(Signature("text", (), ()))
+
+        task = asyncio.create_task(ask())
+        await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return reader._ended
+
+    assert asyncio.run(scenario()) == [1]
+
+
+@pytest.mark.parametrize("form", ["dataframe_records", "instances"])
+def test_records_that_share_no_columns_are_refused_instead_of_squared(form):
+    body = json.dumps({form: [{f"c{number}": 0} for number in range(2000)]}).encode()
+    with pytest.raises(BadRequest, match="2000 rows have 2000 different columns"):
+        frames.parse_mlflow(body)
+    few = json.dumps({form: [{f"c{number}": 0} for number in range(20)]}).encode()
+    assert len(frames.parse_mlflow(few).inputs) == 20
 
 
 def test_large_bodies_are_read_beside_the_event_loop(server, frame):

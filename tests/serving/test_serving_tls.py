@@ -114,6 +114,7 @@ def test_without_a_token_only_health_answers(small_image, tokens, serve):
         assert requests.get(f"{running.rest}{path}", timeout=10).status_code == 200
     for path in ("/v2", "/metrics", "/v2/models/feedback", "/v2/models/feedback/ready"):
         assert requests.get(f"{running.rest}{path}", timeout=10).status_code == 401
+    assert requests.post(f"{running.rest}/ping", data=b"x" * 1000, timeout=10).status_code == 401
     refused = running.infer("feedback", si.text_input("my card"))
     assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
     assert "send Authorization: Bearer" in refused.json()["error"]

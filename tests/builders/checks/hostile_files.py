@@ -427,6 +427,10 @@ def _listed_names(files: Corpus) -> None:
         ("reconstruct-other-class", call("numpy._core.multiarray _reconstruct", name("sklearn.pipeline Pipeline"), b"K\x00\x85", b"C\x01b")),
         ("scalar-returns-its-argument", call("numpy._core.multiarray scalar", OBJECT_DTYPE, text("x"))),
         ("copyreg-with-state", call("copyreg _reconstructor", name("sklearn.pipeline Pipeline"), name("builtins object"), text("x"))),
+        ("copyreg-tuple-as-attributes",
+            name("sklearn.calibration _CalibratedClassifier") + b")\x81" + call(
+                "copyreg _reconstructor", name("sklearn.impute._iterative _ImputerTriplet"), name("builtins tuple"),
+                b"}}" + text("__class__") + name("sklearn.pipeline Pipeline") + b"s\x86") + b"b"),
         ("copyreg-other-base", call("copyreg _reconstructor", name("sklearn.pipeline Pipeline"), name("builtins int"), b"K\x01")),
         ("generator-calls-its-argument", call("numpy.random._pickle __generator_ctor", text("x"), name("numpy exp"))),
         ("generator-calls-an-instance", call(

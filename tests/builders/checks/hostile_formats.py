@@ -302,6 +302,13 @@ def lightgbm() -> Made:
     ):
         assert old in LIGHTGBM, old
         yield f"lightgbm-{name}", "lightgbm", LIGHTGBM.replace(old, new).encode("utf-8", "surrogateescape"), codes
+    sizes = LIGHTGBM.partition("tree_sizes=")[2].partition("\n")[0]
+    yield (
+        "lightgbm-other-sizes",
+        "lightgbm",
+        LIGHTGBM.replace(sizes, sizes.replace(sizes[0], "9", 1)).encode(),
+        _MALFORMED,
+    )
     yield "lightgbm-cut", "lightgbm", LIGHTGBM[:250].encode(), _MALFORMED | {"truncated"}
     yield "lightgbm-not-text", "lightgbm", b"tree\n\xff\xfe", _MALFORMED
     yield "lightgbm-is-a-pickle", "lightgbm", b"\x80\x04N.", {"format-mismatch"}

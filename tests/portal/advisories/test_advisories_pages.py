@@ -151,7 +151,7 @@ def test_the_teams_answer_opens_the_gate(world, visit, released):
     answered = ana.submit(f"{path}/answers", {"about": "advisories-known", "text": "Never called."}, page=path)
     assert answered.status_code == 303
     said = words(visit("cora").get(path).text)
-    assert "the requester's side answered for it" in said
+    assert "the requester's side answered for them" in said
     assert "Sign and approve" in said
 
 

@@ -111,6 +111,16 @@ def test_reports_fold_and_download(world, ana, scene):
     assert ana.get(f"{V1}/reports/nothing.json").status_code == 404
 
 
+def test_answers_to_sample_rows_are_for_those_who_may_read_the_rows(visit, scene):
+    lea = visit("lea")
+    assert lea.get(f"{V1}/reports/scan.json").status_code == 200
+    assert lea.get(f"{V1}/reports/predict.json").status_code == 403
+    text = lea.get(V1).text
+    assert "It holds answers to the sample rows" in text
+    assert "reports/predict.json" not in text
+    assert "reports/predict.json" in visit("ana").get(V1).text
+
+
 def test_metrics_name_baseline_direction_and_source(world, ana):
     for value in (0.90, 0.95):
         with world.write() as session:
