@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -94,7 +94,7 @@ class Vectorizer:
         self._least, self._most = spec["ngram_range"]
         self._stop_words = frozenset(spec["stop_words"])
         self._find = re.compile(spec["token_pattern"]).findall if spec["token_pattern"] else None
-        analyzers: dict[str, Callable[[str], list[str]]] = {
+        analyzers: dict[str, Callable[[str], Iterable[str]]] = {
             "word": self._words,
             "char": self._characters,
             "char_wb": self._characters_of_words,
@@ -110,7 +110,8 @@ class Vectorizer:
             plain = text.lower() if self._lowercase else text
             if self._accents is not None:
                 plain = self._accents(plain)
-            found = Counter([known[term] for term in self._analyze(plain) if term in known])
+            # One after the other: the terms of a long text together take hundreds of times its size.
+            found = Counter(known[term] for term in self._analyze(plain) if term in known)
             places += found
             times += found.values()
             counts.append(len(found))
@@ -130,38 +131,35 @@ class Vectorizer:
             terms.places += self._offset
         return terms
 
-    def _words(self, text: str) -> list[str]:
+    def _words(self, text: str) -> Iterable[str]:
         assert self._find is not None
-        words = self._find(text)
+        words: list[str] = self._find(text)
         if self._stop_words:
             words = [word for word in words if word not in self._stop_words]
-        if self._most == 1:
-            return words
-        found = words if self._least == 1 else []
-        return found + [
-            " ".join(words[start : start + size])
-            for size in range(max(2, self._least), min(self._most, len(words)) + 1)
-            for start in range(len(words) - size + 1)
-        ]
+        return words if self._most == 1 else self._runs(words)
 
-    def _characters(self, text: str) -> list[str]:
-        return list(self._pieces(_SPACES.sub(" ", text)))
+    def _runs(self, words: list[str]) -> Iterator[str]:
+        if self._least == 1:
+            yield from words
+        for size in range(max(2, self._least), min(self._most, len(words)) + 1):
+            for start in range(len(words) - size + 1):
+                yield " ".join(words[start : start + size])
 
-    def _pieces(self, text: str) -> Iterator[str]:
+    def _characters(self, text: str) -> Iterator[str]:
+        text = _SPACES.sub(" ", text)
         for size in range(self._least, min(self._most, len(text)) + 1):
             for start in range(len(text) - size + 1):
                 yield text[start : start + size]
 
-    def _characters_of_words(self, text: str) -> list[str]:
-        found = []
+    def _characters_of_words(self, text: str) -> Iterator[str]:
         for word in _SPACES.sub(" ", text).split():
             padded = f" {word} "
             for size in range(self._least, self._most + 1):
-                found.append(padded[:size])
-                found += [padded[start : start + size] for start in range(1, len(padded) - size + 1)]
+                yield padded[:size]
+                for start in range(1, len(padded) - size + 1):
+                    yield padded[start : start + size]
                 if len(padded) <= size:  # a short word counts once
                     break
-        return found
 
 
 def _strip_unicode(text: str) -> str:
