@@ -392,17 +392,23 @@ class Turns(asyncio.Transport):
         self.told.append("close")
 
 
+def connected():
+    """A connection without a socket."""
+    settings, log = from_environment({}), Log("error")
+    http = Http(None, Door(settings), Access(Metrics(), log), settings)
+    connection, transport = http.connect(), Turns()
+    connection.connection_made(transport)
+    return http, connection, transport
+
+
 def test_a_fast_beginning_buys_no_long_silence():
     async def read():
-        settings, log = from_environment({}), Log("error")
-        http = Http(None, Door(settings), Access(Metrics(), log), settings)
-        connection, transport = http.connect(), Turns()
-        connection.connection_made(transport)
+        http, connection, transport = connected()
         connection.data_received(b"POST /v2 HTTP/1.1\r\ncontent-length: 20000000\r\n\r\n")
         for _ in range(160):
             connection.data_received(bytes(100_000))
         left = connection._deadline - asyncio.get_running_loop().time()
-        assert 0 < left <= settings.read_seconds
+        assert 0 < left <= http.settings.read_seconds
         await http.close(0)
 
     asyncio.run(read())
@@ -410,10 +416,7 @@ def test_a_fast_beginning_buys_no_long_silence():
 
 def test_others_have_their_turn_between_two_reads_of_a_large_body():
     async def read():
-        settings, log = from_environment({}), Log("error")
-        http = Http(None, Door(settings), Access(Metrics(), log), settings)
-        connection, transport = http.connect(), Turns()
-        connection.connection_made(transport)
+        http, connection, transport = connected()
         connection.data_received(b"POST /v2 HTTP/1.1\r\ncontent-length: 1000000\r\n\r\n")
         assert transport.told == []
         connection.data_received(bytes(TURN))

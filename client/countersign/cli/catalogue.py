@@ -151,7 +151,7 @@ def change_lines(changes: Iterable[Change]) -> Iterator[str]:
     for change in changes:
         if change.section != section:
             section = change.section
-            yield section
+            yield cell(section)
         yield f"  {cell(change.path, whole=True)}"
         for sign, value in (("-", change.before), ("+", change.after)):
             for line in cell(value).splitlines():
