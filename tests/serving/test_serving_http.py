@@ -403,7 +403,7 @@ def connected():
 
 def test_a_fast_beginning_buys_no_long_silence():
     async def read():
-        http, connection, transport = connected()
+        http, connection, _ = connected()
         connection.data_received(b"POST /v2 HTTP/1.1\r\ncontent-length: 20000000\r\n\r\n")
         for _ in range(160):
             connection.data_received(bytes(100_000))
