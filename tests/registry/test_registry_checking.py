@@ -1,15 +1,16 @@
 """What checks leave behind: the release digest over everything that runs, and stages along their edges."""
 
 import itertools
+from datetime import timedelta
 
 import pytest
 
 from formats import canonical, release
 from formats import digest as digests
-from registry import checking, jobs, versions
+from registry import checking, clock, jobs, versions
 from registry.errors import Invalid, WrongStage
 from registry.orm.catalog import CheckReport, ModelVersion, Stage
-from registry.orm.job import JobState
+from registry.orm.job import JobKind, JobState
 from tests import factories
 from tests.support import at_once, refused
 
@@ -82,13 +83,16 @@ def test_failed_checks_can_be_tried_again(world):
     with world.write() as session:
         version = factories.failed_version(session, world)
         job = factories.job_of(session, version.id)
+        jobs.claim(session, worker="w", lease=timedelta(minutes=1), kinds=[JobKind.CHECK])
+        jobs.save_step(session, job.id, job.fence, "scan", input_digest="x", output="failed", started_at=clock.now())
         job.state = JobState.FAILED
     with world.write() as session:
         versions.retry_checks(session, world.version(session), actor=world.ana)
     with world.write() as session:
         version = world.version(session)
         assert version.stage is Stage.CHECKING
-        assert factories.job_of(session, version.id).state is JobState.QUEUED
+        job = factories.job_of(session, version.id)
+        assert (job.state, jobs.steps_of(session, job.id)) == (JobState.QUEUED, [])
         factories.check(session, version)
     with world.read() as session:
         assert [report.outcome for report in world.version(session).reports] == ["passed"] * len(checking.STEPS)

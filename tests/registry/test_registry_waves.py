@@ -227,6 +227,19 @@ def test_a_bundle_that_went_on_meanwhile_is_overtaken(world, running):
             assert current.digest == digests.of_bytes(f"newer {name}".encode())
 
 
+def test_a_release_that_was_asked_for_before_the_wave_comes_in_front_of_it(world, running):
+    """What a move bakes is what was in front: a newer release is not behind it, though its build was made before."""
+    with world.write() as session:
+        asked = bundles.bake(session, bundles.get(session, NAMES[0], actor=world.ana), actor=world.ana).id
+    assert do(world, equal) == NAMES[0]
+    newer = digests.of_bytes(b"newer")
+    with world.write() as session:
+        build = session.scalars(builds._query().where(Build.id == asked)).one()
+        factories.released_image(session, build, digest=newer)
+    with world.read() as session:
+        assert bundles.get(session, NAMES[0], actor=world.ana).current_image.digest == newer
+
+
 def test_the_list_is_paged_and_shows_only_what_one_may_see(world, running):
     do(world, differs)
     with world.read() as session:

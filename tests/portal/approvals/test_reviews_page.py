@@ -3,11 +3,13 @@
 import re
 
 import pytest
+from sqlalchemy import select
 
-from registry import approvals, bundles, decisions
+from registry import approvals, audit, bundles, decisions
 from registry.access import Actor
 from registry.orm.account import Role, RoleGrant
 from registry.orm.approval import Outcome
+from registry.orm.catalog import CheckReport
 from registry.routes import RouteSpec
 from tests import factories
 from tests.factories import World
@@ -158,6 +160,18 @@ def test_who_has_signed_may_not_sign_again(world, visit, asked) -> None:
         factories.decide(session, world.request(session), world.cora)
     said = cannot(visit("cora").get(path_of(asked)).text)
     assert said == "You cannot decide: you have signed already; another person must be the next."
+
+
+def test_the_gates_of_what_was_approved_are_told_as_they_were(world, visit, asked) -> None:
+    with world.write() as session:
+        factories.decide(session, world.request(session), world.vic)
+        factories.decide(session, world.request(session), world.cora)
+    with world.write() as session:  # what a check says later on
+        session.scalars(select(CheckReport).where(CheckReport.step == "scan")).one().outcome = "failed"
+        audit.record(session, audit.Action.VERSION_RETRIED, actor=world.ana, subject=world.version(session))
+    said = words(visit("vic").get(path_of(asked)).text)
+    assert "Open when it was approved." in said
+    assert "Not reached before the request ended." not in said
 
 
 @pytest.mark.parametrize(("outcome", "heading", "stage"), [
